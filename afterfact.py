@@ -1,0 +1,93 @@
+"""The front door: one command, and for each subcommand the room it lives in.
+
+Rooms are imported when their command is asked for, so that `search` never pays for Beam.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from foundation.errors import EXIT_ERROR, EXIT_USAGE, AfterfactError
+from foundation.terminal import CONTEXT, printable
+
+ROOMS = {
+    "init": ("access.commands", "Make a data home and the first operator's credential."),
+    "index": ("pipelines.commands", "Index an archive of photos into a gallery."),
+    "gallery": ("pipelines.gallery_commands", "List, show, verify and roll back galleries."),
+    "search": ("search.commands", "Search a gallery for the face in a probe photo."),
+    "tenant": ("access.tenant_commands", "Register tenants; suspend, reinstate and revoke their licences."),
+    "moratorium": ("access.moratorium_commands", "Declare, show and lift moratoria."),
+    "audit": ("access.audit_commands", "Show and verify the ledger."),
+    "demo": ("demo.commands", "Draw an archive of invented faces; take the guided tour."),
+}
+
+
+class FrontDoor(click.Group):
+    """A group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(ROOMS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in ROOMS:
+            return None
+        module, _ = ROOMS[cmd_name]
+        return getattr(importlib.import_module(module), cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, says) for name, (_, says) in ROOMS.items()])
+
+
+@click.group(cls=FrontDoor, context_settings=CONTEXT)
+@click.option(
+    "--home",
+    envvar="AFTERFACT_HOME",
+    default="~/.afterfact",
+    show_default=True,
+    show_envvar=True,
+    help="The data home: ledger, galleries, models.",
+)
+@click.option("--traceback", is_flag=True, help="Show the traceback of an error, for a bug report.")
+@click.version_option(package_name="afterfact", prog_name="afterfact")
+def front_door(home: str, traceback: bool) -> None:
+    """Index booking photos in bulk, and search them after a crime: leads, never identifications.
+
+    \b
+    Example:
+      afterfact init
+      afterfact index nightly.yaml
+      afterfact search probe.jpg --gallery county --case 2026-0117 --purpose robbery
+
+    Exit codes: 0 done, 1 error, 2 usage, 3 refused, 4 done with more rejections than the limit set,
+    5 a choice is needed (several faces).
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits with its documented code; an error is one line on stderr."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        front_door.main(args=arguments, prog_name="afterfact", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.exceptions.Abort:
+        click.echo("afterfact: interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        message = error.format_message()
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "afterfact"
+        click.echo(f"{command}: {printable(message)} (try '{command} --help')", err=True)
+        sys.exit(EXIT_USAGE if isinstance(error, click.UsageError) else EXIT_ERROR)
+    except AfterfactError as error:
+        if "--traceback" in arguments:
+            raise
+        click.echo(f"afterfact: {printable(str(error))}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The ground floor: the one error class, whole-file writes, strict settings, terminal output."""

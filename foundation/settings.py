@@ -1,0 +1,64 @@
+"""YAML read strictly: a misspelt or doubled key is an error with its nearest right spelling, never ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from foundation.errors import InputError, nearest
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a mapping that names a key twice, where YAML would keep the last silently."""
+
+
+def _mapping_without_doubles(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in seen:
+            raise InputError(f"key {key!r} stands twice{key_node.start_mark}; keep one of them")
+        seen.add(key)
+    return loader.construct_mapping(node)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_doubles)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Returns the mapping in a YAML file.
+
+    Raises InputError where the file is absent, is not YAML, or holds no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); name an existing YAML file") from error
+    return _parse(text, str(path))
+
+
+def read_packaged_yaml(name: str) -> dict[str, Any]:
+    """Returns the mapping in configs/NAME, as installed."""
+    return _parse(resources.files("configs").joinpath(name).read_text(encoding="utf-8"), f"configs/{name}")
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    try:
+        content = yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        raise InputError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{where} holds no 'key: value' lines; see configs/jobs/ for an example")
+    return content
+
+
+def refuse_unknown_keys(given: Iterable[str], allowed: Iterable[str], where: str) -> None:
+    """Raises InputError naming the first key of given that is not in allowed."""
+    known = sorted(allowed)
+    for key in given:
+        if key not in known:
+            raise InputError(f"{where}: unknown key {key!r}{nearest(str(key), known)} (known: {', '.join(known)})")

