@@ -1,0 +1,175 @@
+"""What an archive holds: a folder walked, or a CSV or Parquet list read, each photo once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from foundation.errors import AfterfactError, InputError, nearest
+from indexer.job import IndexJob
+from indexer.locations import location_of, readable
+from indexer.schema import LISTED
+
+PHOTO_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"])
+OWN_COLUMNS = ("photo", "subject", "encounter", "taken", "disposition")
+# Written by us into the list of rejections, which may come back as a list to retry.
+OUR_COLUMNS = frozenset({"rejected_as", "rejected_because"})
+
+
+class ArchiveError(AfterfactError):
+    """The archive could not be listed whole. Nothing was indexed, so nothing can have been overlooked."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """An archive's photos. photos: a table of indexer.schema.LISTED, in the list's order.
+
+    repeated: lines that name a photo a second time, as (photo, subject, detail). left_out: files of a
+    folder that are no photos by their suffix, counted by suffix.
+    """
+
+    photos: pa.Table
+    repeated: list[tuple[str, str | None, str]]
+    left_out: dict[str, int]
+
+
+def list_archive(job: IndexJob) -> Listing:
+    """Returns what the archive holds now. Reads no photo, only sizes and times.
+
+    Raises InputError for a list that is malformed, ArchiveError for a folder that cannot be read.
+    """
+    left_out: dict[str, int] = {}
+    if job.archive.is_dir():
+        lines = _walk(job.archive.resolve(), job.folder_subjects, left_out)
+    elif job.archive.suffix.lower() == ".parquet":
+        lines = _parquet_lines(job.archive)
+    elif job.archive.suffix.lower() == ".csv":
+        lines = _csv_lines(job.archive)
+    else:
+        raise InputError(f"archive {job.archive} is neither a folder nor a .csv or .parquet list")
+    return _listing(lines, job.archive_root, left_out)
+
+
+Line = tuple[str, dict[str, str | None]]  # where it stands, for messages; column -> text
+
+
+def _listing(lines: Iterator[Line], root: Path, left_out: dict[str, int]) -> Listing:
+    columns: dict[str, list[Any]] = {name: [] for name in LISTED.names}
+    first: dict[str, tuple[str, str | None]] = {}
+    repeated = []
+    start = str(root)
+    for where, line in lines:
+        photo = line.get("photo")
+        if not photo:
+            raise InputError(f"{where}: column 'photo' is empty; name a file or take the line out")
+        if "\0" in photo:
+            raise InputError(f"{where}: photo {photo!r} holds a zero byte, which no file name can")
+        path = os.path.normpath(os.path.join(start, photo))
+        location = location_of(path)
+        if location in first:
+            line_before, subject = first[location]
+            detail = f"listed at {line_before} already" + (
+                "" if subject == line.get("subject") else f", there under subject {subject!r}"
+            )
+            repeated.append((readable(photo), line.get("subject"), detail))
+            continue
+        first[location] = where, line.get("subject")
+        size, modified = _stat(path)
+        further = {name: text for name, text in line.items() if name not in OWN_COLUMNS and text is not None}
+        relative = os.path.relpath(path, start) if path.startswith(start + os.sep) else path
+        values = (
+            location,
+            readable(relative),
+            size,
+            modified,
+            *(line.get(name) for name in OWN_COLUMNS[1:]),
+            json.dumps(further, ensure_ascii=False, sort_keys=True) if further else None,
+        )
+        for name, value in zip(LISTED.names, values, strict=True):
+            columns[name].append(value)
+    return Listing(pa.table(columns, schema=LISTED), repeated, left_out)
+
+
+def _stat(path: str) -> tuple[int, int]:
+    try:
+        about = os.stat(path)
+    except (OSError, ValueError):
+        return -1, 0
+    return about.st_size, about.st_mtime_ns
+
+
+def _walk(folder: Path, folder_subjects: bool, left_out: dict[str, int]) -> Iterator[Line]:
+    def stop(error: OSError) -> None:
+        raise ArchiveError(
+            f"folder {error.filename} cannot be read ({error.strerror}); mend its permissions"
+        ) from error
+
+    for parent, folders, names in os.walk(folder, onerror=stop):
+        folders.sort()
+        for name in sorted(names):
+            suffix = os.path.splitext(name)[1].lower()
+            if suffix not in PHOTO_SUFFIXES:
+                left_out[suffix or "(none)"] = left_out.get(suffix or "(none)", 0) + 1
+                continue
+            path = os.path.relpath(os.path.join(parent, name), folder)
+            inner = path.split(os.sep)
+            subject = readable(inner[0]) if folder_subjects and len(inner) > 1 else None
+            yield path, {"photo": path, "subject": subject}
+
+
+def _csv_lines(path: Path) -> Iterator[Line]:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            columns = reader.fieldnames or []
+            _require_photo_column(list(columns), path)
+            for line in reader:
+                where = f"{path.name} line {reader.line_num}"
+                if None in line or None in line.values():
+                    raise InputError(f"{where} has not the {len(columns)} columns of its header; mend the line")
+                yield where, {name: text or None for name, text in line.items() if name not in OUR_COLUMNS}
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 (byte {error.start}); save the list as UTF-8") from error
+    except csv.Error as error:
+        raise InputError(f"{path} line {reader.line_num} is not valid CSV ({error})") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error
+
+
+def _parquet_lines(path: Path) -> Iterator[Line]:
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as source:
+            _require_photo_column(source.schema_arrow.names, path)
+            number = 0
+            for batch in source.iter_batches():
+                for line in batch.to_pylist():
+                    number += 1
+                    texts = {name: None if value is None else _text(value) for name, value in line.items()}
+                    yield (
+                        f"{path.name} row {number}",
+                        {name: text for name, text in texts.items() if name not in OUR_COLUMNS},
+                    )
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} is not a readable Parquet file ({error})") from error
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _require_photo_column(columns: list[str], path: Path) -> None:
+    if "photo" not in columns:
+        raise InputError(
+            f"{path} has no column 'photo'{nearest('photo', columns)} (columns: {', '.join(columns) or 'none'})"
+        )
+    if len(set(columns)) != len(columns):
+        raise InputError(f"{path} names a column twice (columns: {', '.join(columns)})")

@@ -1,0 +1,106 @@
+"""Where the faces are: one small interface, and dlib's HOG detector behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+# Shorter side, in pixels, of the copies that are searched one after the other until a face is found.
+# HOG's window is 80 pixels: 240 finds faces wider than a third of the shorter side, where a booking
+# photo's face is, at a twentieth of the price of the full picture; 1,000 finds those wider than a twelfth.
+COPIES = (240, 500, 1000)
+LARGEST_ENLARGEMENT = 2.0  # as face_recognition's default of one upsampling
+OVERLAP = 0.3  # intersection over union above which two boxes are one face
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face's box in pixels of the upright photo (it may reach beyond the edge), and the detector's score."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    score: float
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+
+class Detector(Protocol):
+    """Finds faces. name goes into the digest of a job's settings: another name, other segments."""
+
+    name: str
+
+    def first_faces(self, rgb: np.ndarray) -> list[Detection]:
+        """Returns the faces of the cheapest look that shows any, largest first; rgb is uint8 (rows, columns, 3)."""
+
+    def all_faces(self, rgb: np.ndarray) -> list[Detection]:
+        """Returns the faces that every look together shows, largest first."""
+
+
+class HogDetector:
+    """dlib's frontal face detector on copies of growing size."""
+
+    name = f"dlib-hog {COPIES} x{LARGEST_ENLARGEMENT}"
+
+    @cached_property
+    def _hog(self) -> Any:
+        import dlib
+
+        return dlib.get_frontal_face_detector()
+
+    def first_faces(self, rgb: np.ndarray) -> list[Detection]:
+        grey = Image.fromarray(rgb).convert("L")
+        for size in _sizes(grey):
+            if found := self._look(grey, size):
+                return found
+        return []
+
+    def all_faces(self, rgb: np.ndarray) -> list[Detection]:
+        grey = Image.fromarray(rgb).convert("L")
+        return _one_box_a_face([face for size in _sizes(grey) for face in self._look(grey, size)])
+
+    def _look(self, grey: Image.Image, shorter_side: int) -> list[Detection]:
+        scale = shorter_side / min(grey.size)
+        size = max(1, round(grey.width * scale)), max(1, round(grey.height * scale))
+        copy = np.asarray(grey.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+        boxes, scores, _ = self._hog.run(copy, 0, 0.0)
+        found = [
+            Detection(
+                round(box.left() / scale),
+                round(box.top() / scale),
+                round(box.right() / scale),
+                round(box.bottom() / scale),
+                float(score),
+            )
+            for box, score in zip(boxes, scores, strict=True)
+        ]
+        return _one_box_a_face(found)
+
+
+def _sizes(grey: Image.Image) -> list[int]:
+    largest = int(min(grey.size) * LARGEST_ENLARGEMENT)
+    return sorted({min(size, largest) for size in COPIES})
+
+
+def _one_box_a_face(found: list[Detection]) -> list[Detection]:
+    kept: list[Detection] = []
+    for face in sorted(found, key=lambda one: one.score, reverse=True):
+        if all(_overlap(face, other) < OVERLAP for other in kept):
+            kept.append(face)
+    return sorted(kept, key=lambda one: one.width, reverse=True)
+
+
+def _overlap(a: Detection, b: Detection) -> float:
+    wide = min(a.right, b.right) - max(a.left, b.left)
+    high = min(a.bottom, b.bottom) - max(a.top, b.top)
+    if wide <= 0 or high <= 0:
+        return 0.0
+    areas = (a.right - a.left) * (a.bottom - a.top) + (b.right - b.left) * (b.bottom - b.top)
+    return wide * high / (areas - wide * high)

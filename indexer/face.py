@@ -1,0 +1,46 @@
+"""From upright pixels to the aligned chip of a face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from indexer.detector import Detection, Detector, HogDetector
+from indexer.models import CHIP_PADDING, landmarks_file
+from indexer.quality import Quality, measure_quality
+from indexer.weights import CHIP_PIXELS
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of a photo. chip: uint8 (150, 150, 3) RGB, aligned on the eyes and the nose base."""
+
+    detection: Detection
+    quality: Quality
+    chip: np.ndarray
+
+
+@cache
+def default_detector() -> Detector:
+    return HogDetector()
+
+
+@cache
+def _landmarks() -> Any:
+    import dlib
+
+    return dlib.shape_predictor(str(landmarks_file()))
+
+
+def align_face(rgb: np.ndarray, detection: Detection) -> Face:
+    """Returns the face's chip and measures, exactly as dlib aligns for its own network."""
+    import dlib
+
+    box = dlib.rectangle(detection.left, detection.top, detection.right, detection.bottom)
+    points = _landmarks()(rgb, box)
+    chip = dlib.get_face_chip(rgb, points, CHIP_PIXELS, CHIP_PADDING)
+    landmarks = np.array([(point.x, point.y) for point in points.parts()], dtype=np.float64)
+    return Face(detection, measure_quality(detection, landmarks, chip), chip)

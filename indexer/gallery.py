@@ -1,0 +1,127 @@
+"""A gallery on disk: where its parts are, which version is current, and who may publish now.
+
+    table/           the Delta table `photos`, one row a photo
+    index/N/         search files of table version N; never changed once written; index.json is written last
+    runs/ID/         manifest and segments of an unfinished run
+    accounts/ID.json what each finished run did, and its list of rejections
+
+Reading a version needs neither Delta nor pyarrow.dataset.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import rfc8785
+
+from foundation.errors import AfterfactError, nearest
+from foundation.files import digest_bytes, write_whole
+from indexer.job import require_gallery_name
+
+INDEX_FORMAT = 1
+FACES = "faces.faiss"
+LABELS = "labels.arrow"
+
+
+class GalleryError(AfterfactError):
+    """A gallery is absent, broken, of another model, or in use."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One published version. about: index.json's content."""
+
+    number: int
+    folder: Path
+    about: dict[str, Any]
+
+    @property
+    def model_digest(self) -> str:
+        return str(self.about["model"]["digest"])
+
+
+class Gallery:
+    """The gallery `name` in the data home. Making the object touches nothing."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        self.name = require_gallery_name(name)
+        self.home = home
+        self.folder = home / "galleries" / name
+        self.table = self.folder / "table"
+        self.index = self.folder / "index"
+        self.runs = self.folder / "runs"
+        self.accounts = self.folder / "accounts"
+
+    def exists(self) -> bool:
+        return self.folder.is_dir()
+
+    def require(self) -> Gallery:
+        """Returns self. Raises GalleryError naming the nearest gallery where this one is absent."""
+        if not self.exists():
+            there = gallery_names(self.home)
+            raise GalleryError(
+                f"no gallery {self.name!r} in {self.home}{nearest(self.name, there)} "
+                f"(galleries: {', '.join(there) or 'none yet; afterfact index makes one'})"
+            )
+        return self
+
+    def make_folders(self) -> None:
+        for folder in (self.folder, self.index, self.runs, self.accounts):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def publisher_lock(self) -> filelock.BaseFileLock:
+        """Returns the lock that a run holds from plan to publish; the system drops it when its holder dies."""
+        return filelock.FileLock(self.folder / "publisher.lock", timeout=0)
+
+    def version_numbers(self) -> list[int]:
+        """Returns the published versions, oldest first."""
+        found = [int(one.name) for one in self.index.glob("*") if one.name.isdigit() and (one / "index.json").is_file()]
+        return sorted(found)
+
+    def version(self, number: int | None = None) -> Version:
+        """Returns a published version, the newest where none is named. Raises GalleryError."""
+        self.require()
+        numbers = self.version_numbers()
+        if not numbers:
+            raise GalleryError(f"gallery {self.name!r} has no published version yet; run afterfact index")
+        number = numbers[-1] if number is None else number
+        if number not in numbers:
+            raise GalleryError(f"gallery {self.name!r} has no version {number}; it has {numbers}")
+        folder = self.index / str(number)
+        about = read_sealed(folder / "index.json")
+        if about.get("format") != INDEX_FORMAT or about.get("version") != number or about.get("gallery") != self.name:
+            raise GalleryError(
+                f"{folder / 'index.json'} is of format {about.get('format')}, version {about.get('version')}, gallery "
+                f"{about.get('gallery')!r}; expected {INDEX_FORMAT}, {number}, {self.name!r}: restore it from a backup"
+            )
+        return Version(number, folder, about)
+
+
+def gallery_names(home: Path) -> list[str]:
+    """Returns the galleries in a data home."""
+    folder = home / "galleries"
+    return sorted(one.name for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []
+
+
+def write_sealed(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Writes content as JSON with `seal`, the SHA-256 of its canonical form (RFC 8785), and returns both."""
+    sealed = {**content, "seal": digest_bytes(rfc8785.dumps(content))}
+    write_whole(path, (json.dumps(sealed, indent=1, ensure_ascii=False) + "\n").encode())
+    return sealed
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Returns a sealed file's content. Raises GalleryError where it is unreadable or its seal does not fit."""
+    try:
+        sealed = json.loads(path.read_text(encoding="utf-8"))
+        content = {name: value for name, value in sealed.items() if name != "seal"}
+        whole = sealed["seal"] == digest_bytes(rfc8785.dumps(content))
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise GalleryError(f"{path} cannot be read ({type(error).__name__}); restore it from a backup") from error
+    if not whole:
+        raise GalleryError(f"{path} is not as it was written (its seal does not fit); restore it from a backup")
+    return sealed

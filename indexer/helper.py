@@ -1,0 +1,68 @@
+"""The helper process: decodes photos of unknown origin, so that a decoder's crash ends only this.
+
+Started as `python -m indexer.helper FD`, FD being one end of a socket pair. Each request is a JSON
+message; each answer is a JSON message and, where it says so, raw blobs. Nothing is pickled: a decoder
+that an image has taken over must not be able to hand its parent code.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from indexer.extraction import Extraction, extract_faces
+from indexer.limits import Limits
+from indexer.outcomes import Rejection
+from indexer.picture import crop_face, number_faces
+
+
+def answer(request: dict[str, Any], root: Path | None, limits: Limits) -> tuple[dict[str, Any], list[bytes]]:
+    """Returns the header and the blobs that answer one request."""
+    path, task = request["path"], request["task"]
+    if task in ("archive", "probe"):
+        extraction = extract_faces(path, root, limits, probe=task == "probe")
+        return _header(extraction), [face.chip.tobytes() for face in extraction.faces]
+    try:
+        if task == "crop":
+            return {"refused": None}, [crop_face(path, root, limits, tuple(request["box"]))]
+        return {"refused": None}, [number_faces(path, root, limits, [tuple(box) for box in request["boxes"]])]
+    except (Rejection, MemoryError) as error:
+        return {"refused": str(error) or type(error).__name__}, []
+
+
+def _header(extraction: Extraction) -> dict[str, Any]:
+    return {
+        "outcome": extraction.outcome.value,
+        "detail": extraction.detail,
+        "digest": extraction.digest,
+        "width": extraction.width,
+        "height": extraction.height,
+        "faces": [{"detection": asdict(face.detection), "quality": asdict(face.quality)} for face in extraction.faces],
+    }
+
+
+def serve(connection: Connection) -> None:
+    """Answers requests until the parent closes its end."""
+    settings = json.loads(connection.recv_bytes())
+    limits = Limits(**settings["limits"])
+    root = Path(settings["root"]) if settings["root"] else None
+    resource.setrlimit(resource.RLIMIT_AS, (limits.decode_memory, limits.decode_memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would leave somebody's photo on the disk
+    while True:
+        try:
+            request = json.loads(connection.recv_bytes())
+            header, blobs = answer(request, root, limits)
+            connection.send_bytes(json.dumps({**header, "blobs": len(blobs)}).encode())
+            for blob in blobs:
+                connection.send_bytes(blob)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])))

@@ -1,0 +1,148 @@
+"""What one index job is asked to do, validated before anything starts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+
+from foundation.errors import InputError
+from foundation.files import digest_bytes
+from foundation.settings import read_yaml, refuse_unknown_keys
+from indexer.face import default_detector
+from indexer.limits import Limits
+from indexer.models import installed_model
+
+GALLERY_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+SEGMENT_PHOTOS = 512
+SMALLEST_SEGMENT = 16
+SEGMENTS_A_WORKER = 8  # fewer leave a worker idle at the end of a small archive
+
+
+def require_gallery_name(name: str) -> str:
+    """Returns name. Raises InputError where it could not be a folder's name everywhere."""
+    if not isinstance(name, str) or not GALLERY_NAME.fullmatch(name):
+        raise InputError(
+            f"gallery name {name!r} is not allowed; use 1 to 63 of a-z, 0-9, '-' and '_', a letter or digit first"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class IndexJob:
+    """One archive into one gallery.
+
+    archive: a folder, or a CSV or Parquet list with a column `photo`. root: the folder that relative
+    photos start from and that no photo may lead out of; the list's own folder unless given.
+    folder_subjects: in a folder, `subject/photo` names the subject. segment_photos: photos a segment,
+    0 for a size that suits the archive. workers: processes, 0 for one a core.
+    limit_rejected: highest share of looked-at photos that may be rejected before the exit code says so, 0 to 1.
+    Raises InputError.
+    """
+
+    gallery: str
+    archive: Path
+    root: Path | None = None
+    folder_subjects: bool = False
+    rehash: bool = False
+    retry_rejected: bool = False
+    limit_rejected: float | None = None
+    segment_photos: int = 0
+    workers: int = 0
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        require_gallery_name(self.gallery)
+        if not self.archive.exists():
+            raise InputError(f"archive {self.archive} does not exist; name a folder, or a CSV or Parquet list")
+        if self.root is not None and not self.root.is_dir():
+            raise InputError(f"root {self.root} is not a folder; name the folder that the list's photos start from")
+        if self.folder_subjects and not self.archive.is_dir():
+            raise InputError(f"folder_subjects goes with a folder, and {self.archive} is a list with its own subjects")
+        for name, largest in (("segment_photos", 100_000), ("workers", 1024)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= largest:
+                raise InputError(f"{name} is {value!r}; give a whole number from 0 (chosen for you) to {largest:,}")
+
+    @property
+    def archive_root(self) -> Path:
+        """The folder, links resolved, that every photo must lie in."""
+        own = self.archive if self.archive.is_dir() else self.archive.parent
+        return (self.root or own).resolve()
+
+    @property
+    def settings_digest(self) -> str:
+        """SHA-256 of whatever decides what a segment holds, besides its photos and the model."""
+        return _digest({"limits": asdict(self.limits), "detector": default_detector().name})
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what makes two calls the same job, so that the second goes on where the first stopped."""
+        return _digest(
+            {
+                "gallery": self.gallery,
+                "archive": str(self.archive.resolve()),
+                "root": str(self.archive_root),
+                "folder_subjects": self.folder_subjects,
+                "rehash": self.rehash,
+                "retry_rejected": self.retry_rejected,
+                "settings": self.settings_digest,
+                "model": installed_model().digest,
+            }
+        )
+
+
+def _digest(value: dict[str, Any]) -> str:
+    return digest_bytes(rfc8785.dumps(value))
+
+
+def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
+    """Returns the job in a YAML file with the given flags laid over it (None: not given).
+
+    Paths in the file start from the file's folder. Raises InputError.
+    """
+    settings: dict[str, Any] = {}
+    if job_file is not None:
+        settings = read_yaml(job_file)
+        refuse_unknown_keys(settings, (one.name for one in fields(IndexJob)), str(job_file))
+        for name in ("archive", "root"):
+            if settings.get(name) is not None:
+                settings[name] = str(job_file.parent / Path(str(settings[name])).expanduser())
+    settings.update({name: value for name, value in flags.items() if value is not None})
+    for name in ("gallery", "archive"):
+        if not settings.get(name):
+            raise InputError(f"no {name}: give --{name}, or a job file with the line '{name}: ...'")
+    for name in ("archive", "root"):
+        if settings.get(name) is not None:
+            settings[name] = Path(settings[name])
+    for name in ("folder_subjects", "rehash", "retry_rejected"):
+        if not isinstance(settings.get(name, False), bool):
+            raise InputError(f"{name} is {settings[name]!r}; give true or false")
+    if settings.get("limit_rejected") is not None:
+        settings["limit_rejected"] = parse_share(settings["limit_rejected"])
+    limits = settings.get("limits") or {}
+    if not isinstance(limits, dict):
+        raise InputError(f"limits is {limits!r}; give 'name: number' lines below it")
+    return IndexJob(**{**settings, "limits": Limits.from_settings(limits)})
+
+
+def parse_share(value: object) -> float:
+    """Returns 0.05 for "5%" or 0.05. Raises InputError outside 0 to 1."""
+    text = str(value).strip()
+    try:
+        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise InputError(f"limit_rejected is {text!r}; give a share such as 5% or 0.05")
+    return share
+
+
+def segment_size(photos: int, workers: int, asked: int) -> int:
+    """Returns how many photos a segment holds: as asked, else at most 512, and several segments a worker."""
+    if asked:
+        return asked
+    return max(SMALLEST_SEGMENT, min(SEGMENT_PHOTOS, -(-photos // (SEGMENTS_A_WORKER * max(1, workers)))))

@@ -1,0 +1,50 @@
+"""What a photo and its face must be to be enrolled. Every limit has its unit and its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from foundation.errors import InputError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one job. Raises InputError for a value that is no number or below zero.
+
+    max_bytes, max_pixels: of the file and of the decoded picture (a 48-megapixel phone photo fits).
+    decode_seconds, decode_memory: of one photo in the helper process; memory is address space in bytes.
+    min_eye_distance: pixels between the eyes' centres in the upright photo; ISO/IEC 19794-5 asks 90 of
+        new photos, 24 is where a 150-pixel chip has been enlarged about three times.
+    max_yaw: nose base off the middle of the eyes, in eye distances; 0 is frontal, a profile is 1 or more.
+    min_brightness, max_brightness: mean grey of the face, 0 to 255. Far outside what skin of any tone
+        shows in a readable photo (36 to 208 over the mugshots, portraits and press photos measured), since
+        a limit inside that range would reject people by their skin.
+    min_sharpness: see indexer.quality.sharpness; readable photos measured 0.39 or more.
+    min_confidence: the detector's score.
+    """
+
+    max_bytes: int = 50_000_000
+    max_pixels: int = 120_000_000
+    decode_seconds: float = 60.0
+    decode_memory: int = 4_000_000_000
+    min_eye_distance: float = 24.0
+    max_yaw: float = 0.55
+    min_brightness: float = 12.0
+    max_brightness: float = 243.0
+    min_sharpness: float = 0.3
+    min_confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+                raise InputError(f"limit {field.name} is {value!r}; give a number of 0 or more")
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> Limits:
+        """Returns the defaults with settings laid over them. Raises InputError for an unknown name."""
+        from foundation.settings import refuse_unknown_keys
+
+        refuse_unknown_keys(settings, (field.name for field in fields(cls)), "limits")
+        return cls(**settings)

@@ -1,0 +1,94 @@
+"""Where the models' files are, what a gallery remembers of them, and the converted network's cache."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import rfc8785
+
+from foundation.errors import AfterfactError
+from foundation.files import digest_bytes, digest_file, write_whole
+from indexer import weights
+
+CHIP_PADDING = 0.25  # of the face's box on each side, as dlib trained with
+
+
+class ModelError(AfterfactError):
+    """A model's file is absent, or is not the one expected."""
+
+
+def model_file(name: str) -> Path:
+    """Returns the path of one of face_recognition_models' files; its package is found, not imported,
+
+    because importing it would load pkg_resources. Raises ModelError where it is absent.
+    """
+    found = importlib.util.find_spec("face_recognition_models")
+    folders = list(found.submodule_search_locations or []) if found else []
+    for folder in folders:
+        path = Path(folder) / "models" / name
+        if path.is_file():
+            return path
+    raise ModelError(f"model file {name} is not installed; run: pip install face_recognition_models")
+
+
+def network_file() -> Path:
+    return model_file("dlib_face_recognition_resnet_model_v1.dat")
+
+
+def landmarks_file() -> Path:
+    return model_file("shape_predictor_5_face_landmarks.dat")
+
+
+@dataclass(frozen=True)
+class Model:
+    """What makes two embeddings comparable. digest: SHA-256 of the rest, which a gallery remembers."""
+
+    network: str
+    landmarks: str
+    chip_pixels: int
+    chip_padding: float
+    dimension: int
+    name: str = "dlib_face_recognition_resnet_model_v1"
+
+    @property
+    def digest(self) -> str:
+        return digest_bytes(rfc8785.dumps(asdict(self)))
+
+    def as_json(self) -> dict[str, object]:
+        return {**asdict(self), "digest": self.digest}
+
+
+@cache
+def installed_model() -> Model:
+    """Returns the identity of the embedder in use: dlib's network behind its 5-point alignment."""
+    return Model(
+        network=digest_file(network_file()),
+        landmarks=digest_file(landmarks_file()),
+        chip_pixels=weights.CHIP_PIXELS,
+        chip_padding=CHIP_PADDING,
+        dimension=weights.DIMENSION,
+    )
+
+
+def converted_network() -> Path:
+    """Returns the ONNX graph of dlib's network in the user's cache, converting it on first use.
+
+    Two that convert at once write the same bytes, each whole.
+    Raises weights.WeightsError for a weights file that is not dlib's, ModelError for an unusable cache.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = base / "afterfact" / f"{digest_file(network_file())[:32]}-{weights.CONVERTER}.onnx"
+    if not path.is_file():
+        graph = weights.build_graph(*weights.read_network(network_file()))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, graph)
+        except OSError as error:
+            raise ModelError(
+                f"the model cache {path.parent} cannot be written ({error}); set XDG_CACHE_HOME"
+            ) from error
+    return path

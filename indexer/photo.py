@@ -1,0 +1,98 @@
+"""A photo's bytes, read and decoded inside limits, or a typed rejection."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from indexer.limits import Limits
+from indexer.outcomes import Outcome, Rejection
+
+FORMATS = ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
+
+# Our own check of the header replaces Pillow's, which warns at one size and fails at another.
+Image.MAX_IMAGE_PIXELS = None
+
+
+def read_photo(path: str | os.PathLike[str], root: Path | None, limits: Limits) -> bytes:
+    """Returns the file's bytes.
+
+    root: the folder that the path, links resolved, must lie in; None where any place will do.
+    Raises Rejection: MISSING_FILE, UNREADABLE_FILE, OUTSIDE_ARCHIVE or IMAGE_TOO_LARGE.
+    """
+    if root is not None:
+        real = os.path.realpath(path)
+        if not Path(real).is_relative_to(root):
+            raise Rejection(Outcome.OUTSIDE_ARCHIVE, f"leads to {real}, outside {root}")
+    try:
+        # O_NONBLOCK: a pipe without a writer must not hang the job.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            about = os.fstat(stream.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise Rejection(Outcome.UNREADABLE_FILE, "is not a regular file")
+            if about.st_size > limits.max_bytes:
+                raise Rejection(Outcome.IMAGE_TOO_LARGE, f"{about.st_size:,} bytes; the limit is {limits.max_bytes:,}")
+            return stream.read(limits.max_bytes + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Rejection(Outcome.MISSING_FILE, "no such file") from error
+    except OSError as error:
+        raise Rejection(Outcome.UNREADABLE_FILE, error.strerror or type(error).__name__) from error
+
+
+def decode_photo(content: bytes, limits: Limits) -> np.ndarray:
+    """Returns the upright pixels, uint8 (rows, columns, 3) RGB; of an animation, its first frame.
+
+    Raises Rejection: UNREADABLE_IMAGE or IMAGE_TOO_LARGE.
+    """
+    if not content:
+        raise Rejection(Outcome.UNREADABLE_IMAGE, "the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
+                if image.width * image.height > limits.max_pixels:
+                    raise Rejection(
+                        Outcome.IMAGE_TOO_LARGE,
+                        f"{image.width:,} x {image.height:,} pixels; the limit is {limits.max_pixels:,} in all",
+                    )
+                image.load()
+                return np.asarray(_as_rgb(_upright(image)))
+    except UnidentifiedImageError as error:
+        raise Rejection(Outcome.UNREADABLE_IMAGE, "not an image of a known format") from error
+    except MemoryError as error:
+        raise Rejection(Outcome.IMAGE_TOO_LARGE, "decoding needs more memory than the limit") from error
+    except Rejection:
+        raise
+    except Exception as error:  # decoders raise whatever they like on hostile bytes
+        raise Rejection(Outcome.UNREADABLE_IMAGE, f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def _formats(content: bytes) -> list[str]:
+    if content[4:8] != b"ftyp":
+        return FORMATS
+    try:
+        import pillow_heif
+    except ImportError:
+        return FORMATS
+    pillow_heif.register_heif_opener()
+    return [*FORMATS, "HEIF"]
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a broken EXIF block does not make the picture unreadable
+        return image
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
+        pixels = np.asarray(image).astype(np.int64)
+        return Image.fromarray((np.clip(pixels, 0, 65535) >> 8).astype(np.uint8)).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

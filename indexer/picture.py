@@ -1,0 +1,52 @@
+"""Small JPEGs for people to look at: a face cut out of its photo, and a probe with its faces numbered."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from indexer.limits import Limits
+from indexer.photo import decode_photo, read_photo
+
+CROP_PIXELS = 240
+PICTURE_PIXELS = 1000
+MARGIN = 0.45  # of the box on each side: hair, chin and ears belong to a face that people compare
+
+Box = tuple[int, int, int, int]
+
+
+def crop_face(path: str | os.PathLike[str], root: Path | None, limits: Limits, box: Box) -> bytes:
+    """Returns a JPEG of at most 240 x 240 pixels around box (left, top, right, bottom, upright pixels).
+
+    Raises Rejection as read_photo and decode_photo do.
+    """
+    photo = Image.fromarray(decode_photo(read_photo(path, root, limits), limits))
+    left, top, right, bottom = box
+    side, x, y = (1 + 2 * MARGIN) * (right - left), (left + right) / 2, (top + bottom) / 2
+    around = (round(x - side / 2), round(y - side / 2), round(x + side / 2), round(y + side / 2))
+    return _jpeg(photo.crop(around), CROP_PIXELS)
+
+
+def number_faces(path: str | os.PathLike[str], root: Path | None, limits: Limits, boxes: list[Box]) -> bytes:
+    """Returns a JPEG of at most 1000 x 1000 pixels of the photo with boxes drawn and numbered from 1."""
+    photo = Image.fromarray(decode_photo(read_photo(path, root, limits), limits))
+    scale = min(1.0, PICTURE_PIXELS / max(photo.size))
+    photo = photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale))))
+    draw = ImageDraw.Draw(photo)
+    font = ImageFont.load_default(size=max(14, round(max(photo.size) / 28)))
+    for number, box in enumerate(boxes, start=1):
+        left, top, right, bottom = (round(value * scale) for value in box)
+        draw.rectangle((left, top, right, bottom), outline="black", width=5)
+        draw.rectangle((left, top, right, bottom), outline="white", width=2)
+        draw.text((left + 6, top + 4), str(number), fill="white", font=font, stroke_width=3, stroke_fill="black")
+    return _jpeg(photo, PICTURE_PIXELS)
+
+
+def _jpeg(picture: Image.Image, pixels: int) -> bytes:
+    picture.thumbnail((pixels, pixels))
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=88)
+    return stream.getvalue()

@@ -1,0 +1,74 @@
+"""Which photos of an archive need looking at, told without reading them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from foundation.files import digest_file
+from indexer.locations import path_of
+from indexer.outcomes import NOT_REJECTED, Outcome
+from indexer.schema import DESCRIBING, LISTED
+from indexer.table import read_rows
+
+_HELD_COLUMNS = ("location", "bytes", "modified", "photo_digest", "outcome", "duplicate_of", *DESCRIBING)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """work: photos to look at, in the list's order. updates: held photos whose listed columns changed.
+
+    Both are tables of indexer.schema.LISTED. held: photos that need nothing. bytes: of the photos to look at.
+    """
+
+    work: pa.Table
+    updates: pa.Table
+    held: int
+    bytes: int
+
+
+def make_plan(listed: pa.Table, table: Any | None, rehash: bool = False, retry_rejected: bool = False) -> Plan:
+    """Returns the plan for the listed photos against a gallery's table (None: a new gallery).
+
+    A photo is held while its location, size and modification time are those in the table; with rehash,
+    its bytes' digest too. retry_rejected looks again at photos that were rejected.
+    """
+    rows = read_rows(table, _HELD_COLUMNS).to_pylist() if table is not None else []
+    held = {row["location"]: row for row in rows}
+    photos = listed.to_pylist() if held else []
+    stale = [_is_stale(photo, held.get(photo["location"]), rehash, retry_rejected) for photo in photos]
+    if held:
+        # Where a photo is about to change, its duplicates are looked at again: one of them may be all that is left.
+        changing = {p["location"] for p, again in zip(photos, stale, strict=True) if again and p["location"] in held}
+        stale = [
+            again or held[photo["location"]]["duplicate_of"] in changing
+            for photo, again in zip(photos, stale, strict=True)
+        ]
+        work = listed.filter(pa.array(stale, pa.bool_()))
+        changed = [
+            not again and any(photo[name] != held[photo["location"]][name] for name in DESCRIBING)
+            for photo, again in zip(photos, stale, strict=True)
+        ]
+        updates = listed.filter(pa.array(changed, pa.bool_()))
+    else:
+        work, updates = listed, LISTED.empty_table()
+    sizes = work["bytes"].to_pylist()
+    return Plan(
+        work, updates, listed.num_rows - work.num_rows - updates.num_rows, sum(size for size in sizes if size > 0)
+    )
+
+
+def _is_stale(photo: dict[str, Any], held: dict[str, Any] | None, rehash: bool, retry_rejected: bool) -> bool:
+    if held is None or (photo["bytes"], photo["modified"]) != (held["bytes"], held["modified"]):
+        return True
+    if retry_rejected and Outcome(held["outcome"]) not in NOT_REJECTED:
+        return True
+    if rehash:
+        try:
+            return digest_file(Path(path_of(photo["location"]))) != held["photo_digest"]
+        except OSError:
+            return True
+    return False

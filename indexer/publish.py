@@ -1,0 +1,229 @@
+"""From finished segments to a gallery version: settle, one Delta commit, then the search index.
+
+A crash anywhere is rolled forward: before the commit the segments are still there, after it the table is,
+and `roll_forward` builds whatever index is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from foundation.files import digest_bytes, sync_folder, write_whole
+from indexer.accounting import Accounting, AccountingError, rejections_csv
+from indexer.gallery import Gallery, GalleryError, Version, write_sealed
+from indexer.models import installed_model
+from indexer.outcomes import TRIED_AGAIN, Outcome
+from indexer.run import Run, discard_run
+from indexer.schema import DESCRIBING, FOUND, PHOTOS
+from indexer.search_files import build_index
+from indexer.segment import is_done, plan_segments
+from indexer.table import commit_rows, committed, is_enrolled, open_table, read_rows, restore
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A run's result before it is committed. rows: indexer.schema.PHOTOS; rejections: rows of the CSV."""
+
+    rows: pa.Table
+    accounting: Accounting
+    rejections: list[dict[str, Any]]
+
+
+def settle_run(gallery: Gallery, run: Run) -> Settled:
+    """Returns the rows to publish, duplicates settled in the manifest's order, and the accounting.
+
+    Raises AccountingError where a segment is missing or photos are unaccounted for.
+    """
+    table = open_table(gallery)
+    listed = pq.read_table(run.manifest_path, partitioning=None)
+    found = _found(run, listed.num_rows)
+    enrolled_before = _enrolled_digests(table, set(listed["location"].to_pylist()))
+    outcomes, details, originals = _settle_duplicates(listed, found, enrolled_before)
+    embeddings = found["embedding"]
+    keep = pa.array([outcome == Outcome.ENROLLED for outcome in outcomes], pa.bool_())
+    columns = {name: listed[name] for name in listed.column_names} | {name: found[name] for name in found.column_names}
+    columns |= {
+        "outcome": pa.array(outcomes, pa.string()),
+        "detail": pa.array(details, pa.string()),
+        "embedding": pc.if_else(keep, embeddings, pa.scalar(None, embeddings.type)),
+        "duplicate_of": pa.array(originals, pa.string()),
+        "row": pa.array([_row_id(run, location) for location in listed["location"].to_pylist()], pa.string()),
+        "run": pa.array([run.run_id] * listed.num_rows, pa.string()),
+        "model": pa.array([run.model_digest] * listed.num_rows, pa.string()),
+    }
+    rows = pa.table([columns[name] for name in PHOTOS.names], schema=PHOTOS)
+    counts = Counter(outcomes)
+    accounting = Accounting(
+        planned=run.planned,
+        enrolled=counts.pop(Outcome.ENROLLED, 0),
+        duplicates=counts.pop(Outcome.DUPLICATE, 0) + len(run.repeated),
+        rejected={outcome.value: number for outcome, number in sorted(counts.items())},
+        held=run.held,
+        updated=run.updated,
+    )
+    rejected = rows.filter(pc.not_equal(rows["outcome"], Outcome.ENROLLED.value)).drop_columns(["embedding"])
+    repeated = [
+        {"photo": photo, "subject": subject, "outcome": Outcome.DUPLICATE.value, "detail": detail}
+        for photo, subject, detail in run.repeated
+    ]
+    again = pa.array([outcome not in TRIED_AGAIN for outcome in outcomes], pa.bool_())
+    return Settled(
+        pa.concat_tables([rows.filter(again), _updated_rows(table, run)]), accounting, rejected.to_pylist() + repeated
+    )
+
+
+def _found(run: Run, photos: int) -> pa.Table:
+    references = plan_segments(run)
+    missing = [reference.number for reference in references if not is_done(reference)]
+    if missing:
+        raise AccountingError(
+            f"{len(missing)} of {len(references)} segments are missing (the first is {missing[0]}); "
+            "nothing was published: run the same command again"
+        )
+    parts = [pq.read_table(reference.target, schema=FOUND, partitioning=None) for reference in references]
+    found = pa.concat_tables(parts) if parts else FOUND.empty_table()
+    if found.num_rows != photos:
+        raise AccountingError(
+            f"the manifest has {photos:,} photos and the segments {found.num_rows:,}; nothing published"
+        )
+    return found
+
+
+def _enrolled_digests(table: Any | None, planned: set[str]) -> dict[str, str]:
+    """Returns digest -> location of the photos that are enrolled and stay as they are."""
+    if table is None:
+        return {}
+    rows = read_rows(table, ["photo_digest", "location"], is_enrolled()).to_pylist()
+    return {row["photo_digest"]: row["location"] for row in rows if row["location"] not in planned}
+
+
+def _settle_duplicates(
+    listed: pa.Table, found: pa.Table, enrolled: dict[str, str]
+) -> tuple[list[Outcome], list[str | None], list[str | None]]:
+    outcomes: list[Outcome] = []
+    details: list[str | None] = []
+    originals: list[str | None] = []
+    first: dict[str, tuple[str, tuple[str, str | None] | None]]
+    first = {digest: (location, None) for digest, location in enrolled.items()}
+    described = zip(*(listed[name].to_pylist() for name in ("location", "photo", "subject")), strict=True)
+    results = zip(*(found[name].to_pylist() for name in ("photo_digest", "outcome", "detail")), strict=True)
+    for (location, photo, subject), (digest, outcome, detail) in zip(described, results, strict=True):
+        original = first.get(digest) if outcome == Outcome.ENROLLED else None
+        if original is not None:
+            outcomes.append(Outcome.DUPLICATE)
+            details.append(_duplicate_detail(*original, subject))
+            originals.append(original[0])
+            continue
+        if outcome == Outcome.ENROLLED:
+            first[digest] = (location, (photo, subject))
+        outcomes.append(Outcome(outcome))
+        details.append(detail)
+        originals.append(None)
+    return outcomes, details, originals
+
+
+def _duplicate_detail(location: str, original: tuple[str, str | None] | None, subject: str | None) -> str:
+    if original is None:
+        return f"the same bytes as {location}, in the gallery already"
+    photo, subject_there = original
+    differs = f", listed there under subject {subject_there!r}" if subject_there != subject else ""
+    return f"the same bytes as {photo}{differs}"
+
+
+def _row_id(run: Run, location: str) -> str:
+    # Opaque on purpose: a row may have to be deleted one day by an id that names nobody.
+    return digest_bytes(f"{run.run_id}\n{location}".encode())[:32]
+
+
+def _updated_rows(table: Any | None, run: Run) -> pa.Table:
+    updates = run.updates()
+    if table is None or not updates.num_rows:
+        return PHOTOS.empty_table()
+    rows = read_rows(table, PHOTOS.names, pc.field("location").isin(updates["location"].combine_chunks()))
+    order = pc.index_in(rows["location"], value_set=updates["location"].combine_chunks())
+    described = updates.take(order)
+    for name in DESCRIBING:
+        rows = rows.set_column(PHOTOS.get_field_index(name), PHOTOS.field(name), described[name])
+    return rows
+
+
+def publish_run(gallery: Gallery, run: Run, settled: Settled, summary: dict[str, Any]) -> Version | None:
+    """Commits a settled run, builds its index and removes the run. Returns the new version, None where nothing changed.
+
+    summary: what else the account shall keep (seconds, photos a second). Safe to repeat after any crash.
+    """
+    account = {"run": run.run_id, "archive": run.archive, **summary, "accounting": settled.accounting.as_json()}
+    version = None
+    if committed(open_table(gallery), run.run_id):
+        version = roll_forward(gallery)
+    elif settled.rows.num_rows or open_table(gallery) is None:
+        locations = set(settled.rows["location"].to_pylist())
+        table = open_table(gallery)
+        held = set(read_rows(table, ["location"])["location"].to_pylist()) if table is not None else set()
+        about = {"afterfact.account": json.dumps(account), "afterfact.model": json.dumps(installed_model().as_json())}
+        commit_rows(gallery, settled.rows, not held.isdisjoint(locations), run.run_id, about)
+        version = roll_forward(gallery)
+    listing = rejections_csv(settled.rejections)
+    write_whole(gallery.accounts / f"{run.run_id}.rejections.csv", listing)
+    write_sealed(
+        gallery.accounts / f"{run.run_id}.json",
+        {**account, "version": version.number if version else None, "rejections_digest": digest_bytes(listing)},
+    )
+    discard_run(run)
+    return version
+
+
+def roll_forward(gallery: Gallery) -> Version | None:
+    """Builds the search index of the table's newest version where it is missing, and returns that version.
+
+    Returns None where there is no table. This is also how an interrupted publish or rollback is finished.
+    """
+    table = open_table(gallery)
+    if table is None:
+        return None
+    number = table.version()
+    if number not in gallery.version_numbers():
+        _sync_table(gallery.table)
+        build_index(gallery, table)
+    return gallery.version(number)
+
+
+def roll_back(gallery: Gallery, number: int) -> Version:
+    """Makes an earlier version's rows the present ones, as a new version, and returns it.
+
+    Raises GalleryError where that version is not there, or is the present one.
+    """
+    wanted = gallery.version(number)
+    present = gallery.version()
+    if wanted.number == present.number:
+        raise GalleryError(f"version {number} is the present version of gallery {gallery.name!r}; name an earlier one")
+    about = {
+        "afterfact.account": json.dumps({"rolled_back_to": number, "rolled_back_from": present.number}),
+        "afterfact.model": json.dumps(wanted.about["model"]),
+    }
+    restore(gallery, number, about)
+    version = roll_forward(gallery)
+    assert version is not None
+    return version
+
+
+def _sync_table(folder: Path) -> None:
+    # deltalake calls no fsync; index.json must not outlive what it describes.
+    for place in (folder, folder / "_delta_log"):
+        for entry in place.iterdir():
+            if entry.is_file():
+                handle = os.open(entry, os.O_RDONLY)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+        sync_folder(place)

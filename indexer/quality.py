@@ -1,0 +1,108 @@
+"""Numbers that say how good a face is, and the limits held against them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from indexer.detector import Detection
+from indexer.limits import Limits
+from indexer.outcomes import Outcome, Rejection
+
+# The chip's middle: its rim can lie outside the photo, where dlib fills in black.
+INNER = slice(30, 120)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Measures of one face.
+
+    score: the detector's. eye_distance: pixels between the eyes' centres in the upright photo.
+    yaw: nose base off the middle of the eyes along the eyes' line, in eye distances (0 frontal, sign is
+    the side). roll: degrees that the eyes' line is turned. brightness: mean grey of the chip's middle, 0 to 255.
+    sharpness: see sharpness().
+    """
+
+    score: float
+    eye_distance: float
+    yaw: float
+    roll: float
+    brightness: float
+    sharpness: float
+
+
+def measure_quality(face: Detection, landmarks: np.ndarray, chip: np.ndarray) -> Quality:
+    """Returns the measures; landmarks: float64 (5, 2) as dlib's 5-point model, chip: uint8 (150, 150, 3) RGB."""
+    one_eye, other_eye, nose = landmarks[0:2].mean(axis=0), landmarks[2:4].mean(axis=0), landmarks[4]
+    across = one_eye - other_eye
+    distance = float(np.hypot(*across))
+    middle = (one_eye + other_eye) / 2
+    yaw = float(np.dot(nose - middle, across) / max(distance, 1e-6) ** 2)
+    grey = np.asarray(Image.fromarray(chip).convert("L"), dtype=np.float32)[INNER, INNER]
+    return Quality(
+        score=face.score,
+        eye_distance=distance,
+        yaw=yaw,
+        roll=float(np.degrees(np.arctan2(across[1], across[0]))),
+        brightness=float(grey.mean()),
+        sharpness=sharpness(grey),
+    )
+
+
+def sharpness(grey: np.ndarray) -> float:
+    """Returns the share of a chip's contrast that lies in its finest detail, in percent.
+
+    grey: float32 (rows, columns). The variance of the 4-neighbour Laplacian over the variance of the
+    picture, so that neither light nor contrast moves it (the plain variance of the Laplacian, the usual
+    focus measure since Pech-Pacheco et al. 2000, grows with both).
+    """
+    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - np.float32(4) * grey[1:-1, 1:-1]
+    contrast = float(grey.var())
+    return 100.0 * float(laplacian.var()) / contrast if contrast > 1e-6 else 0.0
+
+
+def require_quality(quality: Quality, limits: Limits) -> None:
+    """Raises Rejection with the first limit that the face does not keep, and both numbers."""
+    checks = (
+        (
+            quality.score < limits.min_confidence,
+            Outcome.LOW_CONFIDENCE,
+            "detector score",
+            quality.score,
+            "min_confidence",
+        ),
+        (
+            quality.eye_distance < limits.min_eye_distance,
+            Outcome.SMALL_FACE,
+            "eye distance in pixels",
+            quality.eye_distance,
+            "min_eye_distance",
+        ),
+        (abs(quality.yaw) > limits.max_yaw, Outcome.EXTREME_POSE, "yaw", quality.yaw, "max_yaw"),
+        (
+            quality.brightness < limits.min_brightness,
+            Outcome.LOW_BRIGHTNESS,
+            "brightness",
+            quality.brightness,
+            "min_brightness",
+        ),
+        (
+            quality.brightness > limits.max_brightness,
+            Outcome.HIGH_BRIGHTNESS,
+            "brightness",
+            quality.brightness,
+            "max_brightness",
+        ),
+        (
+            quality.sharpness < limits.min_sharpness,
+            Outcome.LOW_SHARPNESS,
+            "sharpness",
+            quality.sharpness,
+            "min_sharpness",
+        ),
+    )
+    for failed, outcome, measure, value, limit in checks:
+        if failed:
+            raise Rejection(outcome, f"{measure} {value:.2f}; {limit} is {getattr(limits, limit):g}")

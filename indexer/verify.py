@@ -1,0 +1,135 @@
+"""Everything about a gallery that can be recomputed, recomputed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from foundation.errors import AfterfactError
+from foundation.files import digest_file
+from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version, read_sealed
+from indexer.models import installed_model
+from indexer.search_files import enrolled_faces
+from indexer.table import count_outcomes, open_table
+
+# A flipped bit in a Delta, Parquet or FAISS file can surface as almost any error of their readers.
+_READER_ERRORS = (AfterfactError, OSError, ValueError, RuntimeError, KeyError, pa.ArrowException)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was checked. problem: what is wrong, empty where it is right."""
+
+    checked: str
+    problem: str = ""
+
+
+def verify_gallery(gallery: Gallery, on_check: Callable[[str], None] = lambda _: None) -> list[Finding]:
+    """Returns a finding for every version, file and account of a gallery; all problems, not just the first.
+
+    Raises GalleryError where there is no gallery or no version.
+    """
+    gallery.require()
+    numbers = gallery.version_numbers()
+    if not numbers:
+        raise GalleryError(f"gallery {gallery.name!r} has no published version yet; run afterfact index")
+    findings = []
+    for finding in _checks(gallery, numbers):
+        on_check(finding.checked)
+        findings.append(finding)
+    return findings
+
+
+def _checks(gallery: Gallery, numbers: list[int]) -> Iterator[Finding]:
+    yield from _unfinished(gallery)
+    for number in numbers:
+        try:
+            version = gallery.version(number)
+        except GalleryError as error:
+            yield Finding(f"index/{number}/index.json", str(error))
+            continue
+        yield Finding(f"index/{number}/index.json")
+        yield from _stated_files(version.folder, version.about["files"], f"index/{number}/")
+        # Rolling back needs every version's table files; the newest version's are searched from today.
+        yield from _stated_files(gallery.table, version.about["table_files"], "table/", f" (version {number})")
+        yield _attempt(f"version {number}: model", partial(_model, version))
+        yield _attempt(f"version {number}: index against table", partial(_index_against_table, gallery, version))
+    yield from _accounts(gallery)
+
+
+def _unfinished(gallery: Gallery) -> Iterator[Finding]:
+    table_version = _attempt("table opens", lambda: "" if open_table(gallery) is not None else "there is no table")
+    yield table_version
+    if table_version.problem:
+        return
+    newest = open_table(gallery).version()  # type: ignore[union-attr]
+    published = newest in gallery.version_numbers()
+    yield Finding(
+        f"table version {newest} has its index",
+        "" if published else "a publish was interrupted; the next afterfact index finishes it",
+    )
+
+
+def _attempt(checked: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(checked, check())
+    except _READER_ERRORS as error:
+        return Finding(checked, f"{type(error).__name__}: {error}")
+
+
+def _stated_files(folder: Path, files: dict[str, Any], prefix: str, suffix: str = "") -> Iterator[Finding]:
+    for name, stated in files.items():
+        checked = f"{prefix}{name}{suffix}"
+        try:
+            whole = digest_file(folder / name) == stated["digest"]
+        except OSError as error:
+            yield Finding(checked, f"cannot be read: {error.strerror}")
+            continue
+        yield Finding(checked, "" if whole else "is not as it was written (its digest does not fit)")
+
+
+def _model(version: Version) -> str:
+    installed = installed_model()
+    if version.model_digest == installed.digest:
+        return ""
+    return f"made by model {version.model_digest[:12]}; this installation's is {installed.digest[:12]}"
+
+
+def _index_against_table(gallery: Gallery, version: Version) -> str:
+    import faiss
+
+    table = open_table(gallery, version.number)
+    if table is None:
+        return "the table is gone"
+    embeddings, labels = enrolled_faces(table)
+    with pa.OSFile(str(version.folder / LABELS), "rb") as source:
+        written_labels = pa.ipc.open_file(source).read_all()
+    index = faiss.read_index(str(version.folder / FACES))
+    if not index.ntotal == len(embeddings) == version.about["faces"]:
+        return f"{index.ntotal} faces in the index, {len(embeddings)} in the table, {version.about['faces']} stated"
+    if index.ntotal and not np.array_equal(index.reconstruct_n(0, index.ntotal), embeddings):
+        return "the index holds other vectors than the table"
+    if not written_labels.equals(labels):
+        return "the labels are not the table's"
+    if count_outcomes(table) != version.about["outcomes"]:
+        return f"the table counts {count_outcomes(table)}, index.json states {version.about['outcomes']}"
+    return ""
+
+
+def _accounts(gallery: Gallery) -> Iterator[Finding]:
+    for path in sorted(gallery.accounts.glob("*.json")):
+        checked = f"accounts/{path.name}"
+        try:
+            account = read_sealed(path)
+            listing = path.with_name(f"{path.stem}.rejections.csv")
+            whole = digest_file(listing) == account["rejections_digest"]
+        except (GalleryError, OSError) as error:
+            yield Finding(checked, str(error))
+            continue
+        yield Finding(checked, "" if whole else f"{listing.name} is not as it was written")
