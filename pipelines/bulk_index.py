@@ -1,0 +1,150 @@
+"""The bulk-index job: plan or go on, run the pipeline over what is not done, settle, publish."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import filelock
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from foundation.errors import AfterfactError
+from indexer.accounting import Accounting
+from indexer.gallery import Gallery, GalleryError, Version
+from indexer.job import IndexJob
+from indexer.models import converted_network
+from indexer.publish import publish_run, roll_forward, settle_run
+from indexer.run import Run, clear_leftovers, start_run, unfinished_runs
+from indexer.segment import SegmentReference, is_done, plan_segments
+from pipelines.progress import Progress
+from pipelines.runners import make_runner
+from pipelines.transforms import IndexSegments
+
+POLL_SECONDS = 0.25
+
+
+class PipelineError(AfterfactError):
+    """The runner ended without all segments done. What is done is kept."""
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What one call did. version: the new version, None where nothing changed. resumed: went on with an older run."""
+
+    run: Run
+    accounting: Accounting
+    version: Version | None
+    seconds: float
+    looked_at_now: int
+    resumed: bool
+
+
+def core_count() -> int:
+    """Returns the cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_job(
+    gallery: Gallery,
+    job: IndexJob,
+    options: PipelineOptions,
+    progress: Progress,
+    before_publish: Callable[[Run, Accounting], None],
+) -> Indexed:
+    """Indexes the job's archive into the gallery, or finishes the run that an earlier call left.
+
+    before_publish: asks once more whether this may be published, and raises where it may not.
+    Raises GalleryError where another run is at work, AccountingError and PipelineError as they say.
+    """
+    started = time.monotonic()
+    workers = job.workers or core_count()
+    gallery.make_folders()
+    with _only_publisher(gallery):
+        roll_forward(gallery)
+        clear_leftovers(gallery)
+        run, resumed = _run_to_do(gallery, job, workers, progress)
+        todo = [reference for reference in plan_segments(run) if not is_done(reference)]
+        progress.planned(run, done_before=run.segments - len(todo), resumed=resumed)
+        if todo:
+            converted_network()  # once here, not in every worker at the same time
+            _run_pipeline(run, todo, options, workers, progress)
+        progress.says("settling and publishing")
+        settled = settle_run(gallery, run)
+        before_publish(run, settled.accounting)
+        seconds = time.monotonic() - started
+        version = publish_run(gallery, run, settled, {"seconds": round(seconds, 1), "workers": workers})
+    looked_at_now = round(run.looked_at * len(todo) / run.segments) if run.segments else 0
+    return Indexed(run, settled.accounting, version, time.monotonic() - started, looked_at_now, resumed)
+
+
+@contextmanager
+def _only_publisher(gallery: Gallery) -> Iterator[None]:
+    try:
+        with gallery.publisher_lock():
+            yield
+    except filelock.Timeout:
+        raise GalleryError(
+            f"another run is at work on gallery {gallery.name!r}; wait for it to end, then run the same command again"
+        ) from None
+
+
+def _run_to_do(gallery: Gallery, job: IndexJob, workers: int, progress: Progress) -> tuple[Run, bool]:
+    for run in unfinished_runs(gallery):
+        if run.job_digest == job.digest:
+            return run, True
+        progress.says(f"run {run.run_id} of another job ({run.archive}) is unfinished; its own command finishes it")
+    progress.says(f"listing {job.archive}")
+    return start_run(gallery, job, workers), False
+
+
+def _run_pipeline(
+    run: Run, todo: list[SegmentReference], options: PipelineOptions, workers: int, progress: Progress
+) -> None:
+    """Runs the pipeline in a thread, and tells its progress from the files that appear."""
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with beam.Pipeline(runner=make_runner(options, workers), options=options) as pipeline:
+                _ = pipeline | "PlanSegments" >> beam.Create(todo) | "IndexSegments" >> IndexSegments(run)
+        except BaseException as error:
+            failures.append(error)
+
+    with _dead_workers_noticed(failures):
+        thread = threading.Thread(target=work, name="pipeline", daemon=True)
+        thread.start()
+        remaining = list(todo)
+        while thread.is_alive() and not failures:
+            thread.join(POLL_SECONDS)
+            remaining = [reference for reference in remaining if not os.path.exists(reference.target)]
+            progress.done(run.segments - len(remaining))
+    if failures:
+        left = sum(not is_done(reference) for reference in plan_segments(run))
+        raise PipelineError(
+            f"the runner stopped with {left} of {run.segments} segments to do "
+            f"({type(failures[0]).__name__}: {' '.join(str(failures[0]).split())[-300:]}); what is done is kept: "
+            "run the same command again"
+        ) from failures[0]
+
+
+@contextmanager
+def _dead_workers_noticed(failures: list[BaseException]) -> Iterator[None]:
+    """FnApiRunner raises a worker process's death in a thread of its own, and waits for that worker for ever."""
+    usual = threading.excepthook
+
+    def notice(raised: Any) -> None:
+        failures.append(raised.exc_value or RuntimeError(str(raised.exc_type)))
+
+    threading.excepthook = notice
+    try:
+        yield
+    finally:
+        threading.excepthook = usual

@@ -1,0 +1,249 @@
+"""`afterfact index`: one archive into one gallery."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from access.gate import Gate, Permit, Request
+from foundation.errors import EXIT_REJECTIONS, InputError
+from foundation.terminal import (
+    CONTEXT,
+    as_json,
+    credential_option,
+    home_folder,
+    print_json,
+    print_table,
+    read_credential,
+)
+
+if TYPE_CHECKING:
+    from indexer.accounting import Accounting
+    from indexer.job import IndexJob
+    from indexer.run import Run
+    from pipelines.bulk_index import Indexed
+
+_FOLDER_OR_LIST = click.Path(path_type=Path)
+
+
+@click.command(context_settings={**CONTEXT, "ignore_unknown_options": True})
+@click.argument("job_file", metavar="[JOB.yaml]", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--gallery", help="The gallery to index into; made where it is absent.")
+@click.option("--archive", type=_FOLDER_OR_LIST, help="A folder, or a CSV or Parquet list with a column 'photo'.")
+@click.option("--root", type=_FOLDER_OR_LIST, help="Folder that the list's photos start from. Default: the list's own.")
+@click.option("--folder-subjects", is_flag=True, default=None, help="In a folder, 'subject/photo' names the subject.")
+@click.option("--rehash", is_flag=True, default=None, help="Tell held photos by their bytes, not by size and time.")
+@click.option("--retry-rejected", is_flag=True, default=None, help="Look at rejected photos once more.")
+@click.option("--limit-rejected", metavar="SHARE", help="Exit with 4 where more of the photos are rejected, say 5%.")
+@click.option("--segment-photos", type=int, help="Photos a segment, the unit of work and of resuming; 0 chooses.")
+@click.option("--workers", type=int, help="Workers on this machine; 0 is one a core.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="One of a job file's limits, say min_eye_distance=40. May be given several times.",
+)
+@click.option(
+    "--rejections", type=click.Path(path_type=Path, dir_okay=False), help="Write the list of rejections here."
+)
+@click.option("--dry-run", is_flag=True, help="Tell photos, bytes, time and disk; index nothing.")
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+@credential_option
+@as_json
+@click.argument("beam_flags", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_FLAGS]")
+@click.pass_context
+def index(
+    context: click.Context,
+    job_file: Path | None,
+    limits: tuple[str, ...],
+    rejections: Path | None,
+    dry_run: bool,
+    quiet: bool,
+    credential_file: Path | None,
+    as_json: bool,
+    beam_flags: tuple[str, ...],
+    **fields: Any,
+) -> None:
+    """Index an archive of photos into a gallery.
+
+    A run that was stopped, however hard, is finished by the same command. A second run of the same job
+    adds nothing. Whatever follows -- goes to Beam: the runner is FnApiRunner unless --runner names another.
+
+    \b
+    Example:
+      afterfact index nightly.yaml
+      afterfact index --gallery county --archive booking.csv --limit-rejected 5%
+      afterfact index nightly.yaml -- --runner=FlinkRunner --flink_master=flink:8081
+
+    Exit codes: 0 done, 1 error, 2 usage, 3 refused, 4 done, but more was rejected than --limit-rejected.
+    """
+    # Beam warns on import about parts of it that we do not use.
+    logging.disable(logging.WARNING)
+    from indexer.gallery import Gallery
+    from indexer.job import read_job
+    from pipelines.runners import parse_beam_flags
+
+    logging.disable(logging.NOTSET)
+    if job_file is not None and str(job_file).startswith("-"):
+        raise InputError(f"no option {str(job_file).split('=')[0]!r}; see afterfact index --help; Beam's go after '--'")
+    _refuse_flags_before_dashes(beam_flags)
+    options = parse_beam_flags(beam_flags)
+    job = read_job(job_file, {**fields, "limits": _parse_limits(limits)})
+    home = home_folder(context)
+    gate = Gate.open(home)
+    permit = gate.ask(read_credential(credential_file), Request(operation="index", gallery=job.gallery))
+    gallery = Gallery(home, job.gallery)
+    if dry_run:
+        _dry_run(gallery, job, as_json)
+        return
+    indexed = _run(gate, permit, gallery, job, options, quiet)
+    saved = gallery.accounts / f"{indexed.run.run_id}.rejections.csv"
+    if rejections is not None:
+        rejections.write_bytes(saved.read_bytes())
+        saved = rejections
+    (_print_json if as_json else _print_account)(indexed, job, saved)
+    limit = job.limit_rejected
+    if limit is not None and indexed.accounting.rejected_share > limit:
+        click.echo(
+            f"afterfact index: {indexed.accounting.rejected_share:.1%} of the photos looked at were rejected; the limit "
+            f"is {limit:.1%}. What could be enrolled is published; see {saved}",
+            err=True,
+        )
+        context.exit(EXIT_REJECTIONS)
+
+
+def _refuse_flags_before_dashes(beam_flags: tuple[str, ...]) -> None:
+    """Click hands over what it does not know wherever it stands; only what follows '--' was meant for Beam."""
+    arguments = sys.argv[1:]
+    behind = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
+    for flag in beam_flags:
+        if flag not in behind:
+            raise InputError(
+                f"no option {flag.split('=')[0]!r}; see afterfact index --help; Beam's flags go after '--'"
+            )
+
+
+def _parse_limits(limits: tuple[str, ...]) -> dict[str, float] | None:
+    parsed: dict[str, float] = {}
+    for limit in limits:
+        name, _, text = limit.partition("=")
+        try:
+            number = float(text)
+        except ValueError:
+            raise InputError(f"--limit is {limit!r}; give NAME=NUMBER, say min_eye_distance=40") from None
+        parsed[name.strip()] = int(number) if number.is_integer() else number
+    return parsed or None
+
+
+def _run(gate: Gate, permit: Permit, gallery: Any, job: IndexJob, options: Any, quiet: bool) -> Indexed:
+    from pipelines.bulk_index import run_job
+    from pipelines.progress import Progress
+
+    progress = Progress(quiet)
+
+    def decide_again(run: Run, accounting: Accounting) -> None:
+        gate.answer(
+            permit, {"run": run.run_id, "manifest": run.manifest_digest, "accounting": accounting.as_json()}, None
+        )
+
+    try:
+        return run_job(gallery, job, options, progress, decide_again)
+    finally:
+        progress.close()
+
+
+def _dry_run(gallery: Any, job: IndexJob, as_json: bool) -> None:
+    from indexer.estimate import estimate_work
+    from indexer.run import plan_job
+    from pipelines.bulk_index import core_count
+
+    plan, listing = plan_job(gallery, job)
+    estimate = estimate_work(plan.work, job.archive_root, job.limits, plan.bytes, job.workers or core_count())
+    told: dict[str, Any] = {
+        "planned": listing.photos.num_rows + len(listing.repeated),
+        "repeated": len(listing.repeated),
+        "held": plan.held,
+        "updated": plan.updates.num_rows,
+        "to_look_at": estimate.photos,
+        "bytes": estimate.bytes,
+        "photos_a_second": estimate.photos_a_second and round(estimate.photos_a_second, 1),
+        "seconds": estimate.seconds and round(estimate.seconds, 1),
+        "disk_bytes": estimate.disk,
+        "other_files_left_out": listing.left_out,
+    }
+    if as_json:
+        print_json(told)
+        return
+    left_out = ", ".join(f"{count} {suffix}" for suffix, count in sorted(listing.left_out.items()))
+    rows: list[tuple[str, Any]] = [
+        ("photos planned", told["planned"]),
+        ("held already", plan.held),
+        ("with changed columns", plan.updates.num_rows),
+        ("listed twice", len(listing.repeated)),
+        ("to look at", estimate.photos),
+        ("their bytes", estimate.bytes),
+        (
+            "expected time",
+            f"{estimate.seconds:.0f} s at {estimate.photos_a_second:.0f} photos/s" if estimate.seconds else "-",
+        ),
+        ("expected disk, bytes", estimate.disk),
+        ("other files, left out", left_out or "none"),
+    ]
+    print_table(["dry run: nothing is indexed", ""], rows)
+
+
+def _print_json(indexed: Indexed, job: IndexJob, saved: Path) -> None:
+    print_json(
+        {
+            "gallery": job.gallery,
+            "run": indexed.run.run_id,
+            "resumed": indexed.resumed,
+            "version": indexed.version.number if indexed.version else None,
+            "accounting": indexed.accounting.as_json(),
+            "rejected_share": round(indexed.accounting.rejected_share, 6),
+            "seconds": round(indexed.seconds, 2),
+            "rejections": str(saved),
+        }
+    )
+
+
+def _print_account(indexed: Indexed, job: IndexJob, saved: Path) -> None:
+    from indexer.outcomes import ABOUT, Outcome
+
+    account = indexed.accounting
+    rows: list[tuple[str, int, str]] = [("enrolled", account.enrolled, ABOUT[Outcome.ENROLLED])]
+    rows += [(f"rejected: {name}", count, ABOUT[Outcome(name)]) for name, count in sorted(account.rejected.items())]
+    rows += [
+        ("duplicates", account.duplicates, "the same bytes, or the same path, once more"),
+        ("held", account.held, "in the gallery already, unchanged"),
+        ("updated", account.updated, "in the gallery already, with changed columns"),
+        ("suppressed", account.suppressed, "of expunged subjects"),
+        ("planned", account.planned, "the sum of the above"),
+    ]
+    print_table(["photos", "count", "meaning"], rows)
+    if indexed.version is None:
+        click.echo(f"Nothing to add: gallery {job.gallery!r} stays as it is.")
+    else:
+        about = indexed.version.about
+        click.echo(
+            f"Gallery {job.gallery!r} is now version {indexed.version.number}: {about['faces']:,} faces of "
+            f"{about['subjects']:,} subjects. {_rate(indexed)}"
+        )
+    if account.rejections:
+        root = json.dumps(str(indexed.run.root), ensure_ascii=False)
+        click.echo(f"Rejections and duplicates, one a line: {saved}")
+        click.echo(
+            f"To look at them once more: afterfact index --gallery {job.gallery} --archive {saved} --root {root} "
+            "--retry-rejected"
+        )
+
+
+def _rate(indexed: Indexed) -> str:
+    seconds = max(indexed.seconds, 1e-6)
+    return f"{indexed.looked_at_now:,} photos in {seconds:.1f} s, {indexed.looked_at_now / seconds:.1f} a second."

@@ -1,0 +1,206 @@
+"""`afterfact gallery`: what galleries there are, whether they are whole, and back to an earlier version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from foundation.errors import EXIT_ERROR
+from foundation.terminal import (
+    CONTEXT,
+    as_json,
+    credential_option,
+    home_folder,
+    print_json,
+    print_table,
+    read_credential,
+)
+
+if TYPE_CHECKING:
+    from indexer.gallery import Gallery, Version
+
+
+@click.group(context_settings=CONTEXT)
+def gallery() -> None:
+    """List, show, verify and roll back galleries.
+
+    \b
+    Example:
+      afterfact gallery list
+      afterfact gallery verify county
+    """
+
+
+def _open(context: click.Context, name: str) -> Gallery:
+    from indexer.gallery import Gallery
+
+    return Gallery(home_folder(context), name).require()
+
+
+def _summary(version: Version) -> dict[str, Any]:
+    about = version.about
+    return {name: about[name] for name in ("gallery", "version", "published", "faces", "subjects", "outcomes")}
+
+
+@gallery.command("list")
+@as_json
+@click.pass_context
+def list_galleries(context: click.Context, as_json: bool) -> None:
+    """List the galleries of this data home.
+
+    \b
+    Example:
+      afterfact gallery list --json
+    """
+    from indexer.gallery import Gallery, gallery_names
+
+    home = home_folder(context)
+    galleries = [Gallery(home, name) for name in gallery_names(home)]
+    told = [
+        _summary(one.version()) if one.version_numbers() else {"gallery": one.name, "version": None}
+        for one in galleries
+    ]
+    if as_json:
+        print_json(told)
+    elif not told:
+        click.echo("No galleries yet; afterfact index makes one.")
+    else:
+        columns = ["gallery", "version", "published", "faces", "subjects"]
+        print_table(columns, [[one.get(name) for name in columns] for one in told])
+
+
+@gallery.command("show")
+@click.argument("name")
+@click.option("--version", "number", type=int, help="An earlier version. Default: the present one.")
+@as_json
+@click.pass_context
+def show(context: click.Context, name: str, number: int | None, as_json: bool) -> None:
+    """Show one gallery version: faces, outcomes, model, and the accounting of the run that made it.
+
+    \b
+    Example:
+      afterfact gallery show county
+    """
+    version = _open(context, name).version(number)
+    if as_json:
+        print_json(version.about)
+        return
+    about = version.about
+    rows: list[tuple[str, Any]] = [
+        ("version", about["version"]),
+        ("published", about["published"]),
+        ("faces", about["faces"]),
+        ("subjects", about["subjects"]),
+        ("model", f"{about['model']['name']}, digest {about['model']['digest']}"),
+        ("files", str(version.folder)),
+        ("made by", _made_by(about["account"])),
+    ]
+    print_table([f"gallery {name}", ""], rows)
+    print_table(["photos by outcome", "count"], list(about["outcomes"].items()))
+    if accounting := about["account"].get("accounting"):
+        flat = {**accounting, **{f"rejected: {k}": v for k, v in accounting["rejected"].items()}}
+        print_table(["accounting of that run", "photos"], [(k, v) for k, v in flat.items() if k != "rejected"])
+
+
+def _made_by(account: dict[str, Any]) -> str:
+    if "rolled_back_to" in account:
+        return f"rollback to version {account['rolled_back_to']} from {account['rolled_back_from']}"
+    return f"run {account.get('run')} over {account.get('archive')}"
+
+
+@gallery.command("versions")
+@click.argument("name")
+@as_json
+@click.pass_context
+def versions(context: click.Context, name: str, as_json: bool) -> None:
+    """List a gallery's versions, oldest first. Numbers may leave gaps.
+
+    \b
+    Example:
+      afterfact gallery versions county
+    """
+    opened = _open(context, name)
+    found = [opened.version(number) for number in opened.version_numbers()]
+    if as_json:
+        print_json([_summary(one) for one in found])
+        return
+    rows = [
+        (one.number, one.about["published"], one.about["faces"], one.about["subjects"], _made_by(one.about["account"]))
+        for one in found
+    ]
+    print_table(["version", "published", "faces", "subjects", "made by"], rows)
+
+
+@gallery.command("verify")
+@click.argument("name")
+@as_json
+@click.pass_context
+def verify(context: click.Context, name: str, as_json: bool) -> None:
+    """Recompute what can be recomputed: digests, counts, index against table, model. Exit 1 where something is wrong.
+
+    \b
+    Example:
+      afterfact gallery verify county
+    """
+    from indexer.verify import verify_gallery
+
+    findings = verify_gallery(_open(context, name))
+    wrong = [finding for finding in findings if finding.problem]
+    if as_json:
+        print_json(
+            {"checked": len(findings), "problems": [{"checked": one.checked, "problem": one.problem} for one in wrong]}
+        )
+    else:
+        for one in wrong:
+            click.echo(f"WRONG  {one.checked}: {one.problem}")
+        click.echo(f"{len(findings)} checks of gallery {name!r}: {f'{len(wrong)} wrong' if wrong else 'all right'}.")
+    if wrong:
+        context.exit(EXIT_ERROR)
+
+
+@gallery.command("rollback")
+@click.argument("name")
+@click.argument("number", type=int, metavar="VERSION")
+@click.option("--reason", required=True, help="Why; kept in the ledger.")
+@credential_option
+@as_json
+@click.pass_context
+def rollback(
+    context: click.Context, name: str, number: int, reason: str, credential_file: Path | None, as_json: bool
+) -> None:
+    """Make an earlier version's photos the present ones, as a new version. Needs an operator's credential.
+
+    \b
+    Example:
+      afterfact gallery rollback county 3 --reason "wrong archive indexed"
+    """
+    import filelock
+
+    from access.gate import Gate
+    from indexer.gallery import GalleryError
+    from indexer.publish import roll_back, roll_forward
+
+    opened = _open(context, name)
+    gate = Gate.open(home_folder(context))
+    try:
+        with opened.publisher_lock():
+            roll_forward(opened)
+            before = opened.version().number
+            opened.version(number)
+            gate.record(
+                read_credential(credential_file),
+                "gallery.rolled-back",
+                name,
+                {"from": before, "to": number, "reason": reason},
+            )
+            made = roll_back(opened, number)
+    except filelock.Timeout:
+        raise GalleryError(f"a run is at work on gallery {name!r}; wait for it to end, then try again") from None
+    if as_json:
+        print_json(_summary(made))
+    else:
+        click.echo(
+            f"Gallery {name!r} is now version {made.number}, with the {made.about['faces']:,} faces of version {number}."
+        )

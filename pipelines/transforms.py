@@ -1,0 +1,112 @@
+"""The stages of the bulk index, each thin around the function of indexer.segment with the same name.
+
+Every runner fuses them into one stage, so that a segment's chips never leave the worker's memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from indexer.embedder import Embedder
+from indexer.extractor import FaceExtractor
+from indexer.limits import Limits
+from indexer.run import Run
+from indexer.segment import Segment, SegmentReference, embed_segment, extract_segment, read_segment, write_segment
+
+NAMESPACE = "afterfact"
+
+
+@dataclass
+class ReadSegments(beam.PTransform):
+    """SegmentReference -> Segment with its photos' locations."""
+
+    def expand(self, references: beam.PCollection) -> beam.PCollection:
+        return references | beam.Map(read_segment).with_output_types(Segment)
+
+
+@dataclass
+class ExtractFaces(beam.PTransform):
+    """Segment -> Segment with an extraction a photo, made in a helper process, one a worker."""
+
+    root: str
+    limits: Limits
+
+    def expand(self, segments: beam.PCollection) -> beam.PCollection:
+        return segments | beam.ParDo(_Extract(self.root, self.limits)).with_output_types(Segment)
+
+
+class _Extract(beam.DoFn):
+    def __init__(self, root: str, limits: Limits) -> None:
+        self._root = root
+        self._limits = limits
+
+    def setup(self) -> None:
+        from pathlib import Path
+
+        self._extractor = FaceExtractor(Path(self._root), self._limits)
+        self._extractor.start()
+
+    def process(self, segment: Segment) -> Iterator[Segment]:
+        yield extract_segment(segment, self._extractor)
+
+    def teardown(self) -> None:
+        self._extractor.close()
+
+
+@dataclass
+class EmbedFaces(beam.PTransform):
+    """Segment -> Segment with the embeddings of the faces to enrol."""
+
+    def expand(self, segments: beam.PCollection) -> beam.PCollection:
+        return segments | beam.ParDo(_Embed()).with_output_types(Segment)
+
+
+class _Embed(beam.DoFn):
+    def setup(self) -> None:
+        self._embedder = Embedder()
+
+    def process(self, segment: Segment) -> Iterator[Segment]:
+        yield embed_segment(segment, self._embedder)
+
+
+@dataclass
+class WriteSegments(beam.PTransform):
+    """Segment -> how many of its photos ended as each outcome, once its file is written whole."""
+
+    def expand(self, segments: beam.PCollection) -> beam.PCollection:
+        return segments | beam.Map(write_segment).with_output_types(dict[str, int])
+
+
+@dataclass
+class CountOutcomes(beam.PTransform):
+    """Outcome counts -> Beam counters, for runners' own pages; the accounting is made from the files."""
+
+    def expand(self, counts: beam.PCollection) -> beam.PCollection:
+        return counts | beam.Map(_count)
+
+
+def _count(counts: dict[str, int]) -> None:
+    Metrics.counter(NAMESPACE, "segments").inc()
+    for outcome, photos in counts.items():
+        Metrics.counter(NAMESPACE, outcome).inc(photos)
+
+
+@dataclass
+class IndexSegments(beam.PTransform):
+    """Segment references -> segment files: the whole way of a segment."""
+
+    run: Run
+
+    def expand(self, references: beam.PCollection[SegmentReference]) -> beam.PCollection:
+        return (
+            references
+            | "ReadSegments" >> ReadSegments()
+            | "ExtractFaces" >> ExtractFaces(str(self.run.root), self.run.limits)
+            | "EmbedFaces" >> EmbedFaces()
+            | "WriteSegments" >> WriteSegments()
+            | "CountOutcomes" >> CountOutcomes()
+        )
