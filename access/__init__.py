@@ -1,0 +1,1 @@
+"""Who may ask: the ledger, tenants, licences, moratoria and the one decision. Imports foundation and nothing else."""
