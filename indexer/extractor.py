@@ -87,9 +87,9 @@ class FaceExtractor:
         for path in paths:
             yield self._extract(path, probe)
 
-    def crop_face(self, path: str, box: Box) -> bytes | None:
-        """Returns the JPEG of indexer.picture.crop_face, or None where the photo cannot be shown any more."""
-        return self._picture({"task": "crop", "path": path, "box": box})
+    def crop_face(self, path: str, box: Box, digest: str) -> bytes | None:
+        """Returns the JPEG of indexer.picture.crop_face, or None where that photo cannot be shown any more."""
+        return self._picture({"task": "crop", "path": path, "box": box, "digest": digest})
 
     def number_faces(self, path: str, boxes: list[Box]) -> bytes | None:
         """Returns the JPEG of indexer.picture.number_faces, or None where the photo cannot be shown any more."""

@@ -29,7 +29,7 @@ def answer(request: dict[str, Any], root: Path | None, limits: Limits) -> tuple[
         return _header(extraction), [face.chip.tobytes() for face in extraction.faces]
     try:
         if task == "crop":
-            return {"refused": None}, [crop_face(path, root, limits, tuple(request["box"]))]
+            return {"refused": None}, [crop_face(path, root, limits, tuple(request["box"]), request["digest"])]
         return {"refused": None}, [number_faces(path, root, limits, [tuple(box) for box in request["boxes"]])]
     except (Rejection, MemoryError) as error:
         return {"refused": str(error) or type(error).__name__}, []

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from foundation.files import digest_bytes
 from indexer.limits import Limits
+from indexer.outcomes import Outcome, Rejection
 from indexer.photo import decode_photo, read_photo
 
 CROP_PIXELS = 240
@@ -18,12 +20,16 @@ MARGIN = 0.45  # of the box on each side: hair, chin and ears belong to a face t
 Box = tuple[int, int, int, int]
 
 
-def crop_face(path: str | os.PathLike[str], root: Path | None, limits: Limits, box: Box) -> bytes:
+def crop_face(path: str | os.PathLike[str], root: Path | None, limits: Limits, box: Box, digest: str) -> bytes:
     """Returns a JPEG of at most 240 x 240 pixels around box (left, top, right, bottom, upright pixels).
 
-    Raises Rejection as read_photo and decode_photo do.
+    Raises Rejection as read_photo and decode_photo do, and MISSING_FILE where the file now holds another
+    photo than the one with that SHA-256: a lead must not show a face that was never compared.
     """
-    photo = Image.fromarray(decode_photo(read_photo(path, root, limits), limits))
+    content = read_photo(path, root, limits)
+    if digest_bytes(content) != digest:
+        raise Rejection(Outcome.MISSING_FILE, "the file holds another photo now")
+    photo = Image.fromarray(decode_photo(content, limits))
     left, top, right, bottom = box
     side, x, y = (1 + 2 * MARGIN) * (right - left), (left + right) / 2, (top + bottom) / 2
     around = (round(x - side / 2), round(y - side / 2), round(x + side / 2), round(y + side / 2))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +28,23 @@ if TYPE_CHECKING:
     from pipelines.bulk_index import Indexed
 
 _FOLDER_OR_LIST = click.Path(path_type=Path)
+_BEAM_FLAGS = "afterfact.beam_flags"
 
 
-@click.command(context_settings={**CONTEXT, "ignore_unknown_options": True})
+class _WithBeamFlags(click.Command):
+    """Leaves whatever follows the first -- to Beam, so that click still refuses what neither knows."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            ctx.meta[_BEAM_FLAGS] = args[args.index("--") + 1 :]
+            args = args[: args.index("--")]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- BEAM_FLAGS]"]
+
+
+@click.command(cls=_WithBeamFlags, context_settings=CONTEXT)
 @click.argument("job_file", metavar="[JOB.yaml]", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--gallery", help="The gallery to index into; made where it is absent.")
 @click.option("--archive", type=_FOLDER_OR_LIST, help="A folder, or a CSV or Parquet list with a column 'photo'.")
@@ -56,7 +69,6 @@ _FOLDER_OR_LIST = click.Path(path_type=Path)
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 @credential_option
 @as_json
-@click.argument("beam_flags", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_FLAGS]")
 @click.pass_context
 def index(
     context: click.Context,
@@ -67,7 +79,6 @@ def index(
     quiet: bool,
     credential_file: Path | None,
     as_json: bool,
-    beam_flags: tuple[str, ...],
     **fields: Any,
 ) -> None:
     """Index an archive of photos into a gallery.
@@ -83,17 +94,14 @@ def index(
 
     Exit codes: 0 done, 1 error, 2 usage, 3 refused, 4 done, but more was rejected than --limit-rejected.
     """
-    # Beam warns on import about parts of it that we do not use.
+    # On import Beam warns of parts that we do not use, and of unknown flags, which are an error here.
     logging.disable(logging.WARNING)
     from indexer.gallery import Gallery
     from indexer.job import read_job
     from pipelines.runners import parse_beam_flags
 
+    options = parse_beam_flags(context.meta.get(_BEAM_FLAGS, []))
     logging.disable(logging.NOTSET)
-    if job_file is not None and str(job_file).startswith("-"):
-        raise InputError(f"no option {str(job_file).split('=')[0]!r}; see afterfact index --help; Beam's go after '--'")
-    _refuse_flags_before_dashes(beam_flags)
-    options = parse_beam_flags(beam_flags)
     job = read_job(job_file, {**fields, "limits": _parse_limits(limits)})
     home = home_folder(context)
     gate = Gate.open(home)
@@ -111,22 +119,11 @@ def index(
     limit = job.limit_rejected
     if limit is not None and indexed.accounting.rejected_share > limit:
         click.echo(
-            f"afterfact index: {indexed.accounting.rejected_share:.1%} of the photos looked at were rejected; the limit "
-            f"is {limit:.1%}. What could be enrolled is published; see {saved}",
+            f"afterfact index: {indexed.accounting.rejected_share:.1%} of the photos looked at were rejected; "
+            f"the limit is {limit:.1%}. What could be enrolled is published; see {saved}",
             err=True,
         )
         context.exit(EXIT_REJECTIONS)
-
-
-def _refuse_flags_before_dashes(beam_flags: tuple[str, ...]) -> None:
-    """Click hands over what it does not know wherever it stands; only what follows '--' was meant for Beam."""
-    arguments = sys.argv[1:]
-    behind = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
-    for flag in beam_flags:
-        if flag not in behind:
-            raise InputError(
-                f"no option {flag.split('=')[0]!r}; see afterfact index --help; Beam's flags go after '--'"
-            )
 
 
 def _parse_limits(limits: tuple[str, ...]) -> dict[str, float] | None:

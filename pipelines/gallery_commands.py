@@ -202,5 +202,5 @@ def rollback(
         print_json(_summary(made))
     else:
         click.echo(
-            f"Gallery {name!r} is now version {made.number}, with the {made.about['faces']:,} faces of version {number}."
+            f"Gallery {name!r} is now version {made.number}: the {made.about['faces']:,} faces of version {number}."
         )

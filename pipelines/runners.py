@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners import create_runner
 
 from foundation.errors import InputError, nearest
 
@@ -42,6 +43,13 @@ def parse_beam_flags(flags: Sequence[str]) -> PipelineOptions:
     runner = options.view_as(StandardOptions).runner
     if runner in REFUSED:
         raise InputError(f"runner {runner} is refused: {REFUSED[runner]}; use {DEFAULT_RUNNER}, FlinkRunner or another")
+    if runner is not None:
+        try:
+            create_runner(runner)
+        except (ImportError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"Beam has no runner {runner!r} here ({error}); leave it out for {DEFAULT_RUNNER}"
+            ) from error
     return options
 
 

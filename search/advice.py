@@ -1,0 +1,44 @@
+"""What a probe's own quality means for its candidate list, in plain words."""
+
+from __future__ import annotations
+
+from indexer.quality import Quality
+
+# Where the measures of readable press photos (LFW) and of mugshots begin to part from the rest: their outer 1 to 5%.
+SMALL_EYES = 36.0
+BLURRED = 0.9
+TURNED = 0.25
+TILTED = 20.0
+DARK = 40.0
+BRIGHT = 200.0
+UNSURE = 0.2
+
+
+def advise(quality: Quality) -> list[str]:
+    """Returns one sentence for each thing about the probe that makes its list less worth; none for a good probe."""
+    told = (
+        (
+            quality.eye_distance < SMALL_EYES,
+            f"The face is small ({quality.eye_distance:.0f} pixels between the eyes): "
+            "the right person, if there at all, may stand far down the list.",
+        ),
+        (
+            quality.sharpness < BLURRED,
+            "The face is blurred: blurred faces of different people look alike, so near distances mean less.",
+        ),
+        (
+            abs(quality.yaw) > TURNED,
+            "The face is turned away: booking photos are frontal, so the right person may stand far down the list.",
+        ),
+        (abs(quality.roll) > TILTED, "The head is tilted: the alignment, and so the list, may be off."),
+        (
+            quality.brightness < DARK,
+            "The face is dark: detail that tells people apart is lost, near distances mean less.",
+        ),
+        (
+            quality.brightness > BRIGHT,
+            "The face is very bright: detail that tells people apart is lost, near distances mean less.",
+        ),
+        (quality.score < UNSURE, "The detector is barely sure that this is a face: look at the cropped probe first."),
+    )
+    return [sentence for applies, sentence in told if applies]

@@ -1,0 +1,85 @@
+"""From near faces to a ranked candidate list."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from foundation.errors import InputError
+from search.faces import GalleryFaces, Neighbour
+
+FEWEST, MOST, USUAL = 2, 50, 20  # FBI NGI-IPS policy: 2 to 50 candidates, 20 by default
+BY = ("subject", "encounter")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One line of a candidate list. distance: Euclidean; smaller is more alike, and no distance is an identification.
+
+    box: of the face in its photo, upright pixels (left, top, right, bottom).
+    """
+
+    rank: int
+    distance: float
+    subject: str | None
+    encounter: str | None
+    taken: str | None
+    disposition: str | None
+    photo: str
+    photo_digest: str
+    row: str
+    location: str
+    box: tuple[int, int, int, int]
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "distance": format_distance(self.distance), "box": list(self.box)}
+
+
+def format_distance(distance: float) -> str:
+    """Returns the distance as everywhere shown and recorded: a text of four decimals."""
+    return f"{distance:.4f}"
+
+
+def require_list_length(k: int) -> int:
+    """Returns k. Raises InputError outside 2 to 50: one candidate would be read as an identification."""
+    if not FEWEST <= k <= MOST:
+        raise InputError(f"-k is {k}; a candidate list has {FEWEST} to {MOST} lines ({USUAL} by default)")
+    return k
+
+
+def list_candidates(faces: GalleryFaces, embedding: np.ndarray, k: int, by: str) -> list[Candidate]:
+    """Returns up to k candidates, nearest first; embedding: float32 (128,).
+
+    by "subject": one line a subject, its nearest encounter (a photo without a subject stands for itself);
+    by "encounter": every photo.
+    """
+    if by not in BY:
+        raise InputError(f"--by is {by!r}; give one of {', '.join(BY)}")
+    wanted = k if by == "encounter" else 4 * k
+    while True:
+        found = faces.nearest(embedding, wanted)
+        lines = found if by == "encounter" else _one_a_subject(found)
+        if len(lines) >= k or len(found) == len(faces):
+            return [_candidate(rank, one) for rank, one in enumerate(lines[:k], start=1)]
+        wanted *= 4
+
+
+def _one_a_subject(found: list[Neighbour]) -> list[Neighbour]:
+    seen: set[tuple[str, str]] = set()
+    kept = []
+    for one in found:
+        subject = one.label["subject"]
+        who = ("subject", subject) if subject is not None else ("photo", one.label["location"])
+        if who not in seen:
+            seen.add(who)
+            kept.append(one)
+    return kept
+
+
+def _candidate(rank: int, one: Neighbour) -> Candidate:
+    label = one.label
+    named = ("subject", "encounter", "taken", "disposition", "photo", "photo_digest", "row", "location")
+    box = (label["box_left"], label["box_top"], label["box_right"], label["box_bottom"])
+    return Candidate(rank=rank, distance=one.distance, box=box, **{name: label[name] for name in named})

@@ -1,0 +1,203 @@
+"""`afterfact search`: an investigator's question, and its lead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from foundation.errors import EXIT_CHOICE, EXIT_DONE, EXIT_ERROR, AfterfactError, InputError
+from foundation.files import write_whole
+from foundation.terminal import (
+    CONTEXT,
+    as_json,
+    credential_option,
+    home_folder,
+    print_json,
+    print_table,
+    printable,
+    read_credential,
+)
+
+if TYPE_CHECKING:
+    from search.lead import Lead
+    from search.session import FaceChoiceNeeded, SearchSession
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("probes", metavar="PROBE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--gallery", required=True, help="The gallery to search.")
+@click.option("--case", required=True, help="The case number that this search belongs to.")
+@click.option("--purpose", required=True, help="Why: one of the purposes in configs/purposes.yaml, say robbery.")
+@click.option("--operator", help="Who asks, where the credential is an agency's and not a person's.")
+@click.option("-k", "k", type=int, default=20, show_default=True, help="Lines of the candidate list, 2 to 50.")
+@click.option(
+    "--by",
+    type=click.Choice(["subject", "encounter"]),
+    default="subject",
+    show_default=True,
+    help="One line a subject, its nearest encounter; or one line an encounter.",
+)
+@click.option("--face", type=int, help="Which face of a probe that shows several, as numbered in its picture.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    help="Write the lead sheet here; a folder where there are several probes.",
+)
+@click.option(
+    "--numbered",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write the numbered picture of a probe with several faces. Default: PROBE-faces.jpg here.",
+)
+@credential_option
+@as_json
+@click.pass_context
+def search(
+    context: click.Context,
+    probes: tuple[Path, ...],
+    gallery: str,
+    case: str,
+    purpose: str,
+    operator: str | None,
+    k: int,
+    by: str,
+    face: int | None,
+    report: Path | None,
+    numbered: Path | None,
+    credential_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Search a gallery for the face in a probe photo: candidates are leads, never identifications.
+
+    PROBE is a photo or a folder of photos; each is decided on and recorded on its own.
+
+    \b
+    Example:
+      afterfact search probe.jpg --gallery county --case 2026-0117 --purpose robbery
+      afterfact search probe.jpg --gallery county --case 2026-0117 --purpose robbery --report lead.html
+
+    Exit codes: 0 done, 1 error (a probe without a face, say), 2 usage, 3 refused, 5 a choice is needed
+    (several faces: give --face).
+    """
+    from access.gate import Request
+
+    photos = _photos(probes)
+    if len(photos) > 1 and (face is not None or numbered is not None):
+        raise InputError("--face and --numbered go with one probe; several were given")
+    request = Request(operation="search", gallery=gallery, purpose=purpose, case=case, operator=operator)
+    credential = read_credential(credential_file)
+    from search.session import SearchSession
+
+    with SearchSession(home_folder(context), credential, request) as session:
+        told: list[dict[str, Any]] = []
+        worst = EXIT_DONE
+        for photo in photos:
+            code, result = _search_one(session, photo, (k, by, face), numbered, quiet=as_json)
+            worst = _worse(worst, code)
+            if not isinstance(result, dict):
+                sheet = _write_report(session, result, photo, report, several=len(photos) > 1)
+                result = {**result.as_json(), "report": str(sheet) if sheet else None}
+            told.append({"file": str(photo), **result})
+    if as_json:
+        print_json(told)
+    context.exit(worst)
+
+
+def _photos(probes: tuple[Path, ...]) -> list[Path]:
+    from indexer.archive import PHOTO_SUFFIXES
+
+    photos: list[Path] = []
+    for probe in probes:
+        if probe.is_dir():
+            inside = sorted(one for one in probe.iterdir() if one.suffix.lower() in PHOTO_SUFFIXES)
+            if not inside:
+                raise InputError(f"folder {probe} holds no photo; name photos or a folder of them")
+            photos += inside
+        elif probe.exists():
+            photos.append(probe)
+        else:
+            raise InputError(f"probe {probe} does not exist; name a photo or a folder of photos")
+    return photos
+
+
+def _search_one(
+    session: SearchSession, photo: Path, asked: tuple[int, str, int | None], numbered: Path | None, quiet: bool
+) -> tuple[int, Lead | dict[str, Any]]:
+    from search.session import FaceChoiceNeeded, ProbeError
+
+    k, by, face = asked
+    try:
+        lead = session.search(photo, k=k, by=by, face=face)
+    except ProbeError as error:
+        told: dict[str, Any] = {"outcome": error.outcome, "message": str(error), "entry": error.receipt.number}
+        click.echo(f"afterfact search: {printable(str(error))} (ledger entry {error.receipt.number})", err=True)
+        if isinstance(error, FaceChoiceNeeded):
+            told |= {"faces": error.faces, "numbered": _write_numbered(error, photo, numbered)}
+        return error.exit_code, told
+    if not quiet:
+        _print_lead(lead, photo)
+    return EXIT_DONE, lead
+
+
+def _worse(one: int, other: int) -> int:
+    order = (EXIT_DONE, EXIT_ERROR, EXIT_CHOICE)
+    return max(one, other, key=order.index)
+
+
+def _write_numbered(error: FaceChoiceNeeded, photo: Path, numbered: Path | None) -> str | None:
+    if error.numbered is None:
+        return None
+    path = numbered or Path(f"{photo.stem}-faces.jpg")
+    _write(path, error.numbered)
+    click.echo(f"afterfact search: numbered picture written to {path}", err=True)
+    return str(path)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_whole(path, content, mode=0o600)
+    except OSError as error:
+        raise AfterfactError(f"{path} cannot be written ({error.strerror}); name another file") from error
+
+
+def _write_report(session: SearchSession, lead: Lead, photo: Path, report: Path | None, several: bool) -> Path | None:
+    if report is None:
+        return None
+    from search.report import write_lead_sheet
+
+    path = report
+    try:
+        if several or report.is_dir():
+            report.mkdir(parents=True, exist_ok=True)
+            path = report / f"lead-{lead.entry}-{photo.stem}.html"
+        write_lead_sheet(path, lead, photo, session)
+    except OSError as error:
+        raise AfterfactError(f"lead sheet {path} cannot be written ({error.strerror}); name another file") from error
+    click.echo(f"Lead sheet written to {path}", err=True)
+    return path
+
+
+def _print_lead(lead: Lead, photo: Path) -> None:
+    from search.candidates import format_distance
+
+    click.echo(
+        f"Probe {printable(str(photo))}, case {lead.case}, purpose {lead.purpose}, for {lead.person} of {lead.tenant}"
+    )
+    for sentence in lead.probe.advice:
+        click.echo(f"  Note: {sentence}")
+    columns = ["rank", "distance", "subject", "encounter", "taken", "disposition", "photo"]
+    rows = [
+        [one.rank, format_distance(one.distance), one.subject, one.encounter, one.taken, one.disposition, one.photo]
+        for one in lead.candidates
+    ]
+    if rows:
+        print_table(columns, rows)
+    else:
+        click.echo("The gallery holds no face, so there are no candidates.")
+    click.echo(
+        f"Compared with all {lead.faces_searched:,} faces of gallery {lead.gallery!r}, version {lead.version}, "
+        f"model {lead.model['digest'][:12]}."
+    )
+    click.echo(f"Ledger entry {lead.entry}, head {lead.head}")
+    click.echo(lead.notice)
