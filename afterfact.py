@@ -71,9 +71,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with its documented code; an error is one line on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        front_door.main(args=arguments, prog_name="afterfact", standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
+        # Without standalone mode click hands back the code of ctx.exit, and a command's own value, None.
+        sys.exit(front_door.main(args=arguments, prog_name="afterfact", standalone_mode=False))
     except click.exceptions.Abort:
         click.echo("afterfact: interrupted", err=True)
         sys.exit(130)
