@@ -16,10 +16,8 @@ from foundation.errors import AfterfactError, InputError, nearest
 from indexer.job import IndexJob
 from indexer.locations import location_of, readable
 from indexer.schema import LISTED
+from indexer.suffixes import PHOTO_SUFFIXES
 
-PHOTO_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
-)
 OWN_COLUMNS = ("photo", "subject", "encounter", "taken", "disposition")
 # Written by us into the list of rejections, which may come back as a list to retry.
 OUR_COLUMNS = frozenset({"rejected_as", "rejected_because"})

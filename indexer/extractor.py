@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +12,7 @@ from foundation.files import digest_bytes
 from indexer.detector import Detection
 from indexer.extraction import Extraction
 from indexer.face import Face
+from indexer.helper_process import HelperDied, HelperProcess
 from indexer.limits import Limits
 from indexer.outcomes import Outcome, Rejection
 from indexer.photo import read_photo
@@ -27,26 +20,18 @@ from indexer.picture import Box
 from indexer.quality import Quality
 from indexer.weights import CHIP_PIXELS
 
-START_SECONDS = 60.0  # importing everything on a cold, busy disk
-
-
-class _HelperDied(Exception):
-    """The helper ended, or had to be ended, while it worked on a photo."""
-
 
 class FaceExtractor:
     """Extracts faces in a helper process of its own, started on first use and again after a crash.
 
-    root: the folder that archive photos must lie in, None for any. Use as a context manager, or close().
-    Not for several threads at once.
+    root: the folder that archive photos must lie in, None for any. helper: one that was started already
+    for the same root and limits. Use as a context manager, or close(). Not for several threads at once.
     """
 
-    def __init__(self, root: Path | None, limits: Limits) -> None:
+    def __init__(self, root: Path | None, limits: Limits, helper: HelperProcess | None = None) -> None:
         self._root = root
         self._limits = limits
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
-        self._first = True
+        self._helper = helper or HelperProcess(root, limits)
 
     def __enter__(self) -> FaceExtractor:
         return self
@@ -56,36 +41,35 @@ class FaceExtractor:
 
     def start(self) -> None:
         """Starts the helper, whose imports then go on beside the caller's own work."""
-        if self._process is not None:
-            return
-        ours, theirs = socket.socketpair()
-        # One thread a helper: the workers share out the cores.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "indexer.helper", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env=environment,
-            )
-        self._connection = Connection(ours.detach())
-        settings = {"root": str(self._root) if self._root else None, "limits": asdict(self._limits)}
-        self._connection.send_bytes(json.dumps(settings).encode())
-        self._first = True
+        self._helper.start()
 
     def close(self) -> None:
         """Ends the helper. It has nothing to lose: what it knew has been answered."""
-        if self._process is None or self._connection is None:
-            return
-        self._connection.close()
-        self._process.kill()
-        self._process.wait()
-        self._process = self._connection = None
+        self._helper.close()
+
+    def begin(self, path: str, probe: bool = False) -> Callable[[], Extraction]:
+        """Sets the helper to work on a photo and returns at once; calling what it returns waits for the extraction.
+
+        Nothing else may be asked of this extractor in between. Never raises for what the photo is.
+        """
+        request = {"task": "probe" if probe else "archive", "path": path}
+        try:
+            self._helper.send(request)
+        except HelperDied:
+            return lambda: self._once_more(path, request)
+
+        def finish() -> Extraction:
+            try:
+                return _extraction(*self._helper.receive())
+            except HelperDied:
+                return self._once_more(path, request)
+
+        return finish
 
     def extract_faces(self, paths: Iterable[str], probe: bool = False) -> Iterator[Extraction]:
         """Yields one extraction a path, in order. Never raises for what a photo is."""
         for path in paths:
-            yield self._extract(path, probe)
+            yield self.begin(path, probe)()
 
     def crop_face(self, path: str, box: Box, digest: str) -> bytes | None:
         """Returns the JPEG of indexer.picture.crop_face, or None where that photo cannot be shown any more."""
@@ -97,52 +81,21 @@ class FaceExtractor:
 
     def _picture(self, request: dict[str, Any]) -> bytes | None:
         try:
-            _, blobs = self._ask(request)
-        except _HelperDied:
+            _, blobs = self._helper.ask(request)
+        except HelperDied:
             return None
         return blobs[0] if blobs else None
 
-    def _extract(self, path: str, probe: bool) -> Extraction:
-        request = {"task": "probe" if probe else "archive", "path": path}
+    def _once_more(self, path: str, request: dict[str, Any]) -> Extraction:
+        """Asks again in a fresh helper, so that no photo is blamed for what an earlier one left behind."""
         try:
-            return _extraction(*self._ask(request))
-        except _HelperDied:
-            pass
-        try:
-            # Once more alone in a fresh helper, so that no photo is blamed for what an earlier one left behind.
-            return _extraction(*self._ask(request))
-        except _HelperDied as death:
+            return _extraction(*self._helper.ask(request))
+        except HelperDied as death:
             try:
                 digest = digest_bytes(read_photo(path, self._root, self._limits))
             except Rejection as rejection:
                 return Extraction(rejection.outcome, rejection.detail)
             return Extraction(Outcome.DECODER_CRASH, str(death), digest)
-
-    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-        try:
-            self.start()
-            assert self._connection is not None
-            self._connection.send_bytes(json.dumps(request).encode())
-            seconds = self._limits.decode_seconds + (START_SECONDS if self._first else 0.0)
-            if not self._connection.poll(seconds):
-                self.close()
-                raise _HelperDied(f"no answer within {self._limits.decode_seconds:g} s")
-            header = json.loads(self._connection.recv_bytes())
-            self._first = False
-            return header, [self._connection.recv_bytes() for _ in range(header["blobs"])]
-        except (EOFError, OSError) as error:
-            raise _HelperDied(self._cause_of_death()) from error
-
-    def _cause_of_death(self) -> str:
-        assert self._process is not None
-        try:
-            code = self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            code = None
-        self.close()
-        if code is not None and code < 0:
-            return f"the decoder died of {signal.Signals(-code).name}"
-        return f"the decoder ended with exit code {code}"
 
 
 def _extraction(header: dict[str, Any], blobs: list[bytes]) -> Extraction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -74,21 +75,28 @@ def installed_model() -> Model:
     )
 
 
-def converted_network() -> Path:
-    """Returns the ONNX graph of dlib's network in the user's cache, converting it on first use.
+def cached_file(name: str, make: Callable[[], bytes]) -> Path:
+    """Returns a file of the user's cache, made on first use. Two that make it at once each write it whole.
 
-    Two that convert at once write the same bytes, each whole.
+    Raises ModelError for a cache that cannot be written, and whatever make raises.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "afterfact"
+    path = folder / name
+    if not path.is_file():
+        content = make()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(path, content)
+        except OSError as error:
+            raise ModelError(f"the model cache {folder} cannot be written ({error}); set XDG_CACHE_HOME") from error
+    return path
+
+
+def converted_network() -> Path:
+    """Returns the ONNX graph of dlib's network, converted on first use.
+
     Raises weights.WeightsError for a weights file that is not dlib's, ModelError for an unusable cache.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = base / "afterfact" / f"{digest_file(network_file())[:32]}-{weights.CONVERTER}.onnx"
-    if not path.is_file():
-        graph = weights.build_graph(*weights.read_network(network_file()))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, graph)
-        except OSError as error:
-            raise ModelError(
-                f"the model cache {path.parent} cannot be written ({error}); set XDG_CACHE_HOME"
-            ) from error
-    return path
+    source = network_file()
+    name = f"{digest_file(source)[:32]}-{weights.CONVERTER}.onnx"
+    return cached_file(name, lambda: weights.build_graph(*weights.read_network(source)))

@@ -19,6 +19,9 @@ from foundation.terminal import (
     printable,
     read_credential,
 )
+from indexer.helper_process import HelperProcess
+from indexer.limits import Limits
+from indexer.suffixes import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
     from search.lead import Lead
@@ -80,16 +83,17 @@ def search(
     Exit codes: 0 done, 1 error (a probe without a face, say), 2 usage, 3 refused, 5 a choice is needed
     (several faces: give --face).
     """
-    from access.gate import Request
-
     photos = _photos(probes)
     if len(photos) > 1 and (face is not None or numbered is not None):
         raise InputError("--face and --numbered go with one probe; several were given")
-    request = Request(operation="search", gallery=gallery, purpose=purpose, case=case, operator=operator)
     credential = read_credential(credential_file)
+    helper = HelperProcess(None, Limits())
+    helper.start()  # its imports go on beside ours; it sees no photo before the decision
+    from access.gate import Request
     from search.session import SearchSession
 
-    with SearchSession(home_folder(context), credential, request) as session:
+    request = Request(operation="search", gallery=gallery, purpose=purpose, case=case, operator=operator)
+    with SearchSession(home_folder(context), credential, request, helper) as session:
         told: list[dict[str, Any]] = []
         worst = EXIT_DONE
         for photo in photos:
@@ -105,8 +109,6 @@ def search(
 
 
 def _photos(probes: tuple[Path, ...]) -> list[Path]:
-    from indexer.archive import PHOTO_SUFFIXES
-
     photos: list[Path] = []
     for probe in probes:
         if probe.is_dir():

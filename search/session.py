@@ -12,6 +12,7 @@ from indexer.extraction import Extraction
 from indexer.extractor import FaceExtractor
 from indexer.face import Face
 from indexer.gallery import Gallery
+from indexer.helper_process import HelperProcess
 from indexer.limits import Limits
 from indexer.outcomes import ABOUT, Outcome
 from search.advice import advise
@@ -46,17 +47,17 @@ class SearchSession:
     Models and gallery are opened on first use and kept. Use as a context manager.
     """
 
-    def __init__(self, home: Path, credential: str, request: Request) -> None:
+    def __init__(self, home: Path, credential: str, request: Request, helper: HelperProcess | None = None) -> None:
+        """helper: one that was started already, without a root and with the default limits."""
         self._home = home
         self._credential = credential
         self._request = request
-        self._extractor = FaceExtractor(None, Limits())
+        self._extractor = FaceExtractor(None, Limits(), helper)
         self._gate: Gate | None = None
         self._faces: GalleryFaces | None = None
         self._embedder: Embedder | None = None
 
     def __enter__(self) -> SearchSession:
-        self._extractor.start()  # its imports go on beside ours; it sees no photo before the decision
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,11 +74,13 @@ class SearchSession:
         if self._gate is None:
             self._gate = Gate.open(self._home)
         permit = self._gate.ask(self._credential, self._request)
+        # A gallery that does not fit is refused before the photo is decoded; the rest is loaded beside its decoding.
         gallery = self._present_faces()
-        extraction = next(self._extractor.extract_faces([str(probe)], probe=True))
-        chosen = self._choose(permit, gallery, probe, extraction, face)
+        extracted = self._extractor.begin(str(probe), probe=True)
         if self._embedder is None:
             self._embedder = Embedder()
+        extraction = extracted()
+        chosen = self._choose(permit, gallery, probe, extraction, face)
         embedding = self._embedder.embed_chips(chosen.chip[None])[0]
         candidates = list_candidates(gallery, embedding, k, by)
         receipt = self._record(permit, gallery, extraction, "CANDIDATES", candidates, {"k": k, "by": by})
