@@ -13,10 +13,12 @@ from PIL import Image
 
 from indexer.models import cached_file
 
-# Shorter side, in pixels, of the copies that are searched one after the other until a face is found.
+# Shorter sides, in pixels, of the copies that are looked at one after the other until one shows a face.
 # HOG's window is 80 pixels: 240 finds faces wider than a third of the shorter side, where a booking
 # photo's face is, at a twentieth of the price of the full picture; 1,000 finds those wider than a twelfth.
-COPIES = (240, 500, 1000)
+# The sizes between are second chances: a face that falls between two steps of HOG's own pyramid.
+LOOKS = (240, 280, 400, 640, 1000)
+THOROUGH_LOOKS = (240, 400, 1000)  # all of these for a probe, whose every face counts
 LARGEST_ENLARGEMENT = 2.0  # as face_recognition's default of one upsampling
 OVERLAP = 0.3  # intersection over union above which two boxes are one face
 
@@ -51,7 +53,7 @@ class Detector(Protocol):
 class HogDetector:
     """dlib's frontal face detector on copies of growing size."""
 
-    name = f"dlib-hog {COPIES} x{LARGEST_ENLARGEMENT}"
+    name = f"dlib-hog {LOOKS} x{LARGEST_ENLARGEMENT}"
 
     @cached_property
     def _hog(self) -> Any:
@@ -63,14 +65,15 @@ class HogDetector:
 
     def first_faces(self, rgb: np.ndarray) -> list[Detection]:
         grey = Image.fromarray(rgb).convert("L")
-        for size in _sizes(grey):
+        for size in _sizes(grey, LOOKS):
             if found := self._look(grey, size):
                 return found
         return []
 
     def all_faces(self, rgb: np.ndarray) -> list[Detection]:
         grey = Image.fromarray(rgb).convert("L")
-        return _one_box_a_face([face for size in _sizes(grey) for face in self._look(grey, size)])
+        found = [face for size in _sizes(grey, THOROUGH_LOOKS) for face in self._look(grey, size)]
+        return _one_box_a_face(found) or self.first_faces(rgb)
 
     def _look(self, grey: Image.Image, shorter_side: int) -> list[Detection]:
         scale = shorter_side / min(grey.size)
@@ -99,9 +102,9 @@ def _unpacked_detector() -> bytes:
         return path.read_bytes()
 
 
-def _sizes(grey: Image.Image) -> list[int]:
+def _sizes(grey: Image.Image, looks: tuple[int, ...]) -> list[int]:
     largest = int(min(grey.size) * LARGEST_ENLARGEMENT)
-    return sorted({min(size, largest) for size in COPIES})
+    return sorted({min(size, largest) for size in looks})
 
 
 def _one_box_a_face(found: list[Detection]) -> list[Detection]:

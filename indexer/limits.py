@@ -20,7 +20,7 @@ class Limits:
     min_brightness, max_brightness: mean grey of the face, 0 to 255. Far outside what skin of any tone
         shows in a readable photo (36 to 208 over the mugshots, portraits and press photos measured), since
         a limit inside that range would reject people by their skin.
-    min_sharpness: see indexer.quality.sharpness; readable photos measured 0.39 or more.
+    min_sharpness: see indexer.quality.sharpness; readable photos measured 2.7 or more.
     min_confidence: the detector's score.
     """
 
@@ -30,9 +30,9 @@ class Limits:
     decode_memory: int = 4_000_000_000
     min_eye_distance: float = 24.0
     max_yaw: float = 0.55
-    min_brightness: float = 12.0
-    max_brightness: float = 243.0
-    min_sharpness: float = 0.3
+    min_brightness: float = 20.0
+    max_brightness: float = 235.0
+    min_sharpness: float = 2.0
     min_confidence: float = 0.0
 
     def __post_init__(self) -> None:

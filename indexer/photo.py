@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from indexer.limits import Limits
 from indexer.outcomes import Outcome, Rejection
 
-FORMATS = ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
+# What cameras, phones and booking systems write. Pillow knows stranger formats, some of which run programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 # Our own check of the header replaces Pillow's, which warns at one size and fails at another.
 Image.MAX_IMAGE_PIXELS = None
@@ -74,14 +76,24 @@ def decode_photo(content: bytes, limits: Limits) -> np.ndarray:
 
 
 def _formats(content: bytes) -> list[str]:
-    if content[4:8] != b"ftyp":
-        return FORMATS
+    """Returns the formats that this content may be opened as, of those that this Pillow has a decoder for."""
+    return [*_known_formats(), *(_heif() if content[4:8] == b"ftyp" else [])]
+
+
+@cache
+def _known_formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+@cache
+def _heif() -> list[str]:
     try:
         import pillow_heif
     except ImportError:
-        return FORMATS
+        return []
     pillow_heif.register_heif_opener()
-    return [*FORMATS, "HEIF"]
+    return ["HEIF"]
 
 
 def _upright(image: Image.Image) -> Image.Image:

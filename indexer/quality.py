@@ -12,7 +12,7 @@ from indexer.limits import Limits
 from indexer.outcomes import Outcome, Rejection
 
 # The chip's middle: its rim can lie outside the photo, where dlib fills in black.
-INNER = slice(30, 120)
+INNER = (30, 30, 120, 120)
 
 
 @dataclass(frozen=True)
@@ -40,26 +40,29 @@ def measure_quality(face: Detection, landmarks: np.ndarray, chip: np.ndarray) ->
     distance = float(np.hypot(*across))
     middle = (one_eye + other_eye) / 2
     yaw = float(np.dot(nose - middle, across) / max(distance, 1e-6) ** 2)
-    grey = np.asarray(Image.fromarray(chip).convert("L"), dtype=np.float32)[INNER, INNER]
+    grey = Image.fromarray(chip).convert("L").crop(INNER)
     return Quality(
         score=face.score,
         eye_distance=distance,
         yaw=yaw,
         roll=float(np.degrees(np.arctan2(across[1], across[0]))),
-        brightness=float(grey.mean()),
+        brightness=float(np.asarray(grey).mean()),
         sharpness=sharpness(grey),
     )
 
 
-def sharpness(grey: np.ndarray) -> float:
-    """Returns the share of a chip's contrast that lies in its finest detail, in percent.
+def sharpness(grey: Image.Image) -> float:
+    """Returns the share of a face's contrast that lies in its fine detail, in percent.
 
-    grey: float32 (rows, columns). The variance of the 4-neighbour Laplacian over the variance of the
-    picture, so that neither light nor contrast moves it (the plain variance of the Laplacian, the usual
-    focus measure since Pech-Pacheco et al. 2000, grows with both).
+    grey: the inner part of a chip. At half size, the variance of the 4-neighbour Laplacian over the variance
+    of the picture, so that neither light nor contrast moves it (the plain variance of the Laplacian, the usual
+    focus measure since Pech-Pacheco et al. 2000, grows with both). At full size, small sharp faces and large
+    blurred ones measure alike; at half size, press photos of 41 pixels between the eyes measured 2.7 or more
+    and portraits blurred by 9 pixels 2.7 or less.
     """
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - np.float32(4) * grey[1:-1, 1:-1]
-    contrast = float(grey.var())
+    half = np.asarray(grey.reduce(2), dtype=np.float32)
+    laplacian = half[:-2, 1:-1] + half[2:, 1:-1] + half[1:-1, :-2] + half[1:-1, 2:] - np.float32(4) * half[1:-1, 1:-1]
+    contrast = float(half.var())
     return 100.0 * float(laplacian.var()) / contrast if contrast > 1e-6 else 0.0
 
 

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from foundation.files import digest_file, write_whole
-from indexer.archive import Listing, list_archive
 from indexer.gallery import Gallery, GalleryError, read_sealed, write_sealed
 from indexer.job import IndexJob, segment_size
 from indexer.limits import Limits
+from indexer.listing import Listing, list_archive
 from indexer.models import installed_model
 from indexer.plan import Plan, make_plan
 from indexer.schema import LISTED
