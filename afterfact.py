@@ -49,7 +49,7 @@ class FrontDoor(click.Group):
     default="~/.afterfact",
     show_default=True,
     show_envvar=True,
-    help="The data home: ledger, galleries, models.",
+    help="The data home: the ledger and the galleries.",
 )
 @click.option("--traceback", is_flag=True, help="Show the traceback of an error, for a bug report.")
 @click.version_option(package_name="afterfact", prog_name="afterfact")

@@ -75,6 +75,15 @@ def draw_archive(
     return DrawnArchive(out / "archive.csv", subjects * encounters, subjects, spoiled)
 
 
+def holds_archive(out: Path, *, subjects: int, encounters: int, seed: int, with_spoiled: bool = True) -> bool:
+    """Tells whether the whole archive of these numbers lies in out already."""
+    about, first = out / "ABOUT.txt", _drawn_by(subjects, encounters, seed, with_spoiled)
+    # ABOUT.txt gets its last form when everything else is written.
+    return (
+        (out / "archive.csv").is_file() and about.is_file() and first in about.read_text("utf-8", "replace").split("\n")
+    )
+
+
 def subject_name(subject: int) -> str:
     """Returns the name of a subject in the list, such as S0042."""
     return f"S{subject:04d}"
@@ -155,14 +164,13 @@ def _csv_text(rows: Iterable[Row]) -> str:
 
 
 def _about(subjects: int, encounters: int, seed: int, spoiled: list[Spoiled]) -> str:
-    left_out = "" if spoiled else " --no-spoiled"
     lines = [
         ABOUT_TITLE,
         "",
         "Every person in these pictures is invented. No photo of a real person was used: the faces are drawn by a",
         "program from random numbers, and any likeness is chance. So are the dates, heights, numbers and dispositions.",
         "",
-        f"Drawn by: afterfact demo archive OUT --subjects {subjects} --encounters {encounters} --seed {seed}{left_out}",
+        _drawn_by(subjects, encounters, seed, bool(spoiled)),
         f"photos/      {subjects} subjects, {encounters} encounters each",
         "archive.csv  the list of the photos",
         f"probes/      encounter {encounters + 1} of every subject, which is not in the list: photos to search with",
@@ -174,6 +182,13 @@ def _about(subjects: int, encounters: int, seed: int, spoiled: list[Spoiled]) ->
         ]
         lines += [f"  {item.name!a}: {' or '.join(sorted(item.expected))}. {item.about}" for item in spoiled]
     return "\n".join(lines) + "\n"
+
+
+def _drawn_by(subjects: int, encounters: int, seed: int, with_spoiled: bool) -> str:
+    left_out = "" if with_spoiled else " --no-spoiled"
+    return (
+        f"Drawn by: afterfact demo archive OUT --subjects {subjects} --encounters {encounters} --seed {seed}{left_out}"
+    )
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -18,10 +18,11 @@ SEED = click.IntRange(0, 2**32 - 1)
 
 @click.group(context_settings=CONTEXT)
 def demo() -> None:
-    """Draw an archive of invented faces to try Afterfact on.
+    """Draw an archive of invented faces to try Afterfact on, or take the guided tour.
 
     \b
     Example:
+      afterfact demo tour demo-home
       afterfact demo archive /tmp/county
     """
 
@@ -36,8 +37,19 @@ def demo() -> None:
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes that draw.  [default: one a core]")
 @click.option("--no-spoiled", is_flag=True, help="Leave out the bad and odd files.")
 @click.option("--force", is_flag=True, help="Replace a drawn archive that lies in OUT.")
+@click.option(
+    "--keep", is_flag=True, help="Where the very same archive lies in OUT, leave it; else draw as with --force."
+)
 def archive(
-    out: Path, *, subjects: int, encounters: int, seed: int, workers: int | None, no_spoiled: bool, force: bool
+    out: Path,
+    *,
+    subjects: int,
+    encounters: int,
+    seed: int,
+    workers: int | None,
+    no_spoiled: bool,
+    force: bool,
+    keep: bool,
 ) -> None:
     """Draw an archive of booking photos of invented people, with a list and with probes.
 
@@ -48,8 +60,11 @@ def archive(
     OUT gets photos/, archive.csv (the list), probes/ (one more photo of everybody, not in the list) and ABOUT.txt.
     About 40 bad and odd files are among the photos; ABOUT.txt says what indexing should make of each.
     """
-    from demo.archive import draw_archive
+    from demo.archive import draw_archive, holds_archive
 
+    if keep and holds_archive(out, subjects=subjects, encounters=encounters, seed=seed, with_spoiled=not no_spoiled):
+        click.echo(f"Kept: {out} holds this archive of {subjects * encounters:,} photos already")
+        return
     with _progress("Drawing") as on_progress:
         drawn = draw_archive(
             out,
@@ -59,7 +74,7 @@ def archive(
             workers=workers,
             on_progress=on_progress,
             with_spoiled=not no_spoiled,
-            force=force,
+            force=force or keep,
         )
     click.echo(f"{drawn.photos:,} photos of {subjects:,} invented people and {len(drawn.spoiled)} bad or odd files")
     click.echo(f"list    {drawn.list_path}")
@@ -90,6 +105,23 @@ def sheet(file: Path, seed: int, subjects: int) -> None:
     except OSError as error:
         raise InputError(f"{file} cannot be written: {error.strerror}; name a file in a folder that exists") from error
     click.echo(f"{subjects} portraits in {file}")
+
+
+@demo.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--subjects", type=click.IntRange(50, 10_000), default=400, show_default=True, help="How many people.")
+def tour(folder: Path, subjects: int) -> None:
+    """Take the guided tour: from a drawn archive to a lead, and a refusal under a moratorium.
+
+    \b
+    Example:
+      afterfact demo tour demo-home
+
+    Everything it makes is in FOLDER. A second tour keeps the drawn archive and makes the rest anew.
+    """
+    from demo.tour import take_tour
+
+    take_tour(folder, subjects)
 
 
 @contextlib.contextmanager

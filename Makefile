@@ -1,0 +1,66 @@
+# `make help` lists what there is. Set-up happens by itself, from wheels, into .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ROOMS := access configs demo foundation indexer pipelines search
+SOURCES := $(ROOMS) afterfact.py setup.py tests benchmarks docs
+AFTERFACT_DATA ?= ../shared/data
+export AFTERFACT_DATA
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-kill lint format types docs docs-check bench pins clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Set up .venv from wheels (under a minute)
+
+# --no-deps: the pins are complete, and face_recognition's own metadata asks for a dlib that compiles for minutes.
+# Bytecode is compiled here because some machines forbid it later, and an unpacked Beam is slow to start without.
+$(READY): requirements/pins.txt requirements/tools.txt setup.py pyproject.toml
+	@echo "Setting up $(VENV) with $(PYTHON) (from wheels, nothing is compiled from C++)"
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/tools.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --compile-bytecode -r requirements/pins.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q $(ROOMS) afterfact.py
+	@touch $(READY)
+
+demo: $(READY) ## Take the guided tour: draw an archive, index, search, a moratorium, verify
+	$(BIN)/afterfact demo tour demo-home
+
+test: $(READY) ## Run the tests (real photos from AFTERFACT_DATA, skipped where absent)
+	$(BIN)/python -m pytest
+
+test-kill: $(READY) ## Run the slow tests: many kills, many runs at once
+	$(BIN)/python -m pytest tests/slow
+
+lint: $(READY) ## Check style and formatting
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+format: $(READY) ## Format the sources
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+types: $(READY) ## Check types in every room
+	$(BIN)/mypy
+	$(BIN)/mypy afterfact.py
+
+docs: $(READY) ## Write docs/cli.md from --help
+	$(BIN)/python docs/write_cli.py docs/cli.md
+
+docs-check: $(READY) ## Fail where docs/cli.md is not what --help says
+	$(BIN)/python docs/write_cli.py --check docs/cli.md
+
+bench: $(READY) ## Measure against face_recognition: photos a second, memory, search cold and warm
+	$(BIN)/python benchmarks/bench.py
+
+pins: ## Compile requirements/pins.txt anew from setup.py
+	$(BIN)/uv pip compile --quiet setup.py --extra test --python-version 3.11 --override requirements/overrides.txt \
+	    --no-emit-index-url --no-header --no-annotate --upgrade -o requirements/pins.txt
+
+clean: ## Remove .venv and what the tour made
+	rm -rf $(VENV) demo-home
