@@ -42,11 +42,12 @@ def format_distance(distance: float) -> str:
     return f"{distance:.4f}"
 
 
-def require_list_length(k: int) -> int:
-    """Returns k. Raises InputError outside 2 to 50: one candidate would be read as an identification."""
+def require_list(k: int, by: str) -> None:
+    """Raises InputError for k outside 2 to 50 (one candidate would be read as an identification) or an unknown by."""
     if not FEWEST <= k <= MOST:
         raise InputError(f"-k is {k}; a candidate list has {FEWEST} to {MOST} lines ({USUAL} by default)")
-    return k
+    if by not in BY:
+        raise InputError(f"--by is {by!r}; give one of {', '.join(BY)}")
 
 
 def list_candidates(faces: GalleryFaces, embedding: np.ndarray, k: int, by: str) -> list[Candidate]:
@@ -55,8 +56,7 @@ def list_candidates(faces: GalleryFaces, embedding: np.ndarray, k: int, by: str)
     by "subject": one line a subject, its nearest encounter (a photo without a subject stands for itself);
     by "encounter": every photo.
     """
-    if by not in BY:
-        raise InputError(f"--by is {by!r}; give one of {', '.join(BY)}")
+    require_list(k, by)
     wanted = k if by == "encounter" else 4 * k
     while True:
         found = faces.nearest(embedding, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from foundation.terminal import (
 )
 from indexer.helper_process import HelperProcess
 from indexer.limits import Limits
+from indexer.locations import readable
 from indexer.suffixes import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 @click.option(
     "--numbered",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to write the numbered picture of a probe with several faces. Default: PROBE-faces.jpg here.",
+    help="Where to write the numbered picture of a probe with several faces. Default: PROBE-faces-ENTRY.jpg here.",
 )
 @credential_option
 @as_json
@@ -86,6 +88,7 @@ def search(
     photos = _photos(probes)
     if len(photos) > 1 and (face is not None or numbered is not None):
         raise InputError("--face and --numbered go with one probe; several were given")
+    _require_no_probe(photos, {"--report": report, "--numbered": numbered})
     credential = read_credential(credential_file)
     helper = HelperProcess(None, Limits())
     helper.start()  # its imports go on beside ours; it sees no photo before the decision
@@ -93,50 +96,70 @@ def search(
     from search.session import SearchSession
 
     request = Request(operation="search", gallery=gallery, purpose=purpose, case=case, operator=operator)
-    with SearchSession(home_folder(context), credential, request, helper) as session:
-        told: list[dict[str, Any]] = []
-        worst = EXIT_DONE
-        for photo in photos:
-            code, result = _search_one(session, photo, (k, by, face), numbered, quiet=as_json)
-            worst = _worse(worst, code)
-            if not isinstance(result, dict):
-                sheet = _write_report(session, result, photo, report, several=len(photos) > 1)
-                result = {**result.as_json(), "report": str(sheet) if sheet else None}
-            told.append({"file": str(photo), **result})
-    if as_json:
-        print_json(told)
+    told: list[dict[str, Any]] = []
+    worst = EXIT_DONE
+    try:
+        with SearchSession(home_folder(context), credential, request, helper) as session:
+            for photo in photos:
+                code, lead = _search_one(session, photo, (k, by, face), numbered, told, quiet=as_json)
+                worst = _worse(worst, code)
+                if lead is not None and report is not None:
+                    told[-1]["report"] = _write_report(session, lead, photo, report, several=len(photos) > 1)
+    finally:
+        if as_json and told:  # what was recorded as answered is shown, even where a later probe is refused
+            print_json(told)
     context.exit(worst)
 
 
 def _photos(probes: tuple[Path, ...]) -> list[Path]:
     photos: list[Path] = []
     for probe in probes:
-        if probe.is_dir():
-            inside = sorted(one for one in probe.iterdir() if one.suffix.lower() in PHOTO_SUFFIXES)
-            if not inside:
-                raise InputError(f"folder {probe} holds no photo; name photos or a folder of them")
-            photos += inside
-        elif probe.exists():
-            photos.append(probe)
-        else:
-            raise InputError(f"probe {probe} does not exist; name a photo or a folder of photos")
+        try:
+            if probe.is_dir():
+                inside = sorted(one for one in probe.iterdir() if one.suffix.lower() in PHOTO_SUFFIXES)
+                if not inside:
+                    raise InputError(f"folder {probe} holds no photo; name photos or a folder of them")
+                photos += inside
+            elif probe.exists():
+                photos.append(probe)
+            else:
+                raise InputError(f"probe {probe} does not exist; name a photo or a folder of photos")
+        except OSError as error:
+            raise InputError(f"probe {probe} cannot be looked at ({error.strerror}); name another") from error
     return photos
 
 
+def _require_no_probe(photos: list[Path], written: dict[str, Path | None]) -> None:
+    """Raises InputError where a file to be written is one of the probes: it would be lost."""
+    for option, path in written.items():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if path is not None and any(path.samefile(photo) for photo in photos):
+                raise InputError(f"{option} {path} is a probe, and would be overwritten; name another file")
+
+
 def _search_one(
-    session: SearchSession, photo: Path, asked: tuple[int, str, int | None], numbered: Path | None, quiet: bool
-) -> tuple[int, Lead | dict[str, Any]]:
+    session: SearchSession,
+    photo: Path,
+    asked: tuple[int, str, int | None],
+    numbered: Path | None,
+    told: list[dict[str, Any]],
+    quiet: bool,
+) -> tuple[int, Lead | None]:
+    """Returns the exit code and the lead, if there is one, and adds to told what machines are told of the probe."""
     from search.session import FaceChoiceNeeded, ProbeError
 
     k, by, face = asked
     try:
         lead = session.search(photo, k=k, by=by, face=face)
     except ProbeError as error:
-        told: dict[str, Any] = {"outcome": error.outcome, "message": str(error), "entry": error.receipt.number}
-        click.echo(f"afterfact search: {printable(str(error))} (ledger entry {error.receipt.number})", err=True)
+        receipt = error.receipt
+        about = {"outcome": error.outcome, "message": str(error), "entry": receipt.number, "head": receipt.head}
+        told.append({"file": readable(str(photo)), **about})
+        click.echo(f"afterfact search: {printable(str(error))} (ledger entry {receipt.number})", err=True)
         if isinstance(error, FaceChoiceNeeded):
-            told |= {"faces": error.faces, "numbered": _write_numbered(error, photo, numbered)}
-        return error.exit_code, told
+            told[-1] |= {"faces": error.faces, "numbered": _write_numbered(error, photo, numbered)}
+        return error.exit_code, None
+    told.append({"file": readable(str(photo)), **lead.as_json(), "report": None})
     if not quiet:
         _print_lead(lead, photo)
     return EXIT_DONE, lead
@@ -150,10 +173,15 @@ def _worse(one: int, other: int) -> int:
 def _write_numbered(error: FaceChoiceNeeded, photo: Path, numbered: Path | None) -> str | None:
     if error.numbered is None:
         return None
-    path = numbered or Path(f"{photo.stem}-faces.jpg")
+    path = numbered or Path(f"{_short(photo)}-faces-{error.receipt.number}.jpg")
     _write(path, error.numbered)
-    click.echo(f"afterfact search: numbered picture written to {path}", err=True)
-    return str(path)
+    click.echo(f"afterfact search: numbered picture written to {printable(str(path))}", err=True)
+    return readable(str(path))
+
+
+def _short(photo: Path) -> str:
+    """Returns the photo's name without its suffix, short enough to be part of another file's name."""
+    return photo.stem[:40]
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -163,21 +191,19 @@ def _write(path: Path, content: bytes) -> None:
         raise AfterfactError(f"{path} cannot be written ({error.strerror}); name another file") from error
 
 
-def _write_report(session: SearchSession, lead: Lead, photo: Path, report: Path | None, several: bool) -> Path | None:
-    if report is None:
-        return None
+def _write_report(session: SearchSession, lead: Lead, photo: Path, report: Path, several: bool) -> str:
     from search.report import write_lead_sheet
 
     path = report
     try:
         if several or report.is_dir():
             report.mkdir(parents=True, exist_ok=True)
-            path = report / f"lead-{lead.entry}-{photo.stem}.html"
+            path = report / f"lead-{lead.entry}-{_short(photo)}.html"
         write_lead_sheet(path, lead, photo, session)
     except OSError as error:
         raise AfterfactError(f"lead sheet {path} cannot be written ({error.strerror}); name another file") from error
-    click.echo(f"Lead sheet written to {path}", err=True)
-    return path
+    click.echo(f"Lead sheet written to {printable(str(path))}", err=True)
+    return readable(str(path))
 
 
 def _print_lead(lead: Lead, photo: Path) -> None:

@@ -21,6 +21,9 @@ class Neighbour:
     label: dict[str, Any]
 
 
+SPARE = 16  # more than asked of FAISS: its float32 distances may swap two faces at the end of the list
+
+
 class GalleryFaces:
     """One version's faces, mapped, not read. Private to this room: search.session is the way in.
 
@@ -59,12 +62,13 @@ class GalleryFaces:
         count = min(count, len(self))
         if not count:
             return []
-        _, rows = self._index.search(embedding.reshape(1, -1).astype(np.float32), count)
+        asked = min(count + SPARE, len(self))
+        _, rows = self._index.search(embedding.reshape(1, -1).astype(np.float32), asked)
         vectors = np.stack([self._index.reconstruct(int(row)) for row in rows[0]]).astype(np.float64)
         distances = np.sqrt(((vectors - embedding.astype(np.float64)) ** 2).sum(axis=1))
         labels = self._labels.take(_as_arrow(rows[0])).to_pylist()
         found = [Neighbour(float(distance), label) for distance, label in zip(distances, labels, strict=True)]
-        return sorted(found, key=lambda one: (one.distance, one.label["location"]))
+        return sorted(found, key=lambda one: (one.distance, one.label["location"]))[:count]
 
 
 def _as_arrow(numbers: np.ndarray) -> pa.Array:
@@ -81,8 +85,6 @@ def _require_fit(version: Version) -> None:
         )
     for name, stated in version.about["files"].items():
         path = version.folder / name
-        found = path.stat().st_size if path.is_file() else None
-        if found != stated["bytes"]:
-            raise GalleryError(
-                f"{path} has {found} bytes and was written with {stated['bytes']}; run afterfact gallery verify"
-            )
+        found = f"has {path.stat().st_size} bytes" if path.is_file() else "is gone"
+        if found != f"has {stated['bytes']} bytes":
+            raise GalleryError(f"{path} {found} and was written with {stated['bytes']}; run afterfact gallery verify")

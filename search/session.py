@@ -14,9 +14,10 @@ from indexer.face import Face
 from indexer.gallery import Gallery
 from indexer.helper_process import HelperProcess
 from indexer.limits import Limits
+from indexer.locations import path_of, readable
 from indexer.outcomes import ABOUT, Outcome
 from search.advice import advise
-from search.candidates import USUAL, Candidate, format_distance, list_candidates, require_list_length
+from search.candidates import USUAL, Candidate, format_distance, list_candidates, require_list
 from search.faces import GalleryFaces
 from search.lead import Lead, Probe
 
@@ -70,16 +71,14 @@ class SearchSession:
         ProbeError where it has no usable face, FaceChoiceNeeded where it has several and face is None;
         InputError for k, by or face outside what is allowed; GalleryError where the gallery does not fit.
         """
-        require_list_length(k)
+        require_list(k, by)
         if self._gate is None:
             self._gate = Gate.open(self._home)
         permit = self._gate.ask(self._credential, self._request)
         # A gallery that does not fit is refused before the photo is decoded; the rest is loaded beside its decoding.
-        gallery = self._present_faces()
-        extracted = self._extractor.begin(str(probe), probe=True)
-        if self._embedder is None:
-            self._embedder = Embedder()
-        extraction = extracted()
+        gallery = self._present_faces(permit)
+        extraction = self._extract(probe)
+        assert self._embedder is not None
         chosen = self._choose(permit, gallery, probe, extraction, face)
         embedding = self._embedder.embed_chips(chosen.chip[None])[0]
         candidates = list_candidates(gallery, embedding, k, by)
@@ -88,16 +87,25 @@ class SearchSession:
 
     def crop(self, candidate: Candidate) -> bytes | None:
         """Returns a JPEG of a candidate's face, or None where its photo is gone or holds another picture now."""
-        from indexer.locations import path_of
-
         return self._extractor.crop_face(path_of(candidate.location), candidate.box, candidate.photo_digest)
 
     def crop_probe(self, path: Path, probe: Probe) -> bytes | None:
         """Returns a JPEG of the probe's searched face."""
         return self._extractor.crop_face(str(path), probe.box, probe.digest)
 
-    def _present_faces(self) -> GalleryFaces:
-        gallery = Gallery(self._home, self._request.gallery).require()
+    def _extract(self, probe: Path) -> Extraction:
+        """Returns the probe's extraction, and loads the embedder beside it."""
+        extracted = self._extractor.begin(str(probe), probe=True)
+        try:
+            if self._embedder is None:
+                self._embedder = Embedder()
+            return extracted()
+        except BaseException:
+            self._extractor.close()  # an answer left waiting would be taken for the next probe's
+            raise
+
+    def _present_faces(self, permit: Permit) -> GalleryFaces:
+        gallery = Gallery(self._home, permit.request.gallery).require()
         if self._faces is None or gallery.version_numbers()[-1:] != [self._faces.version.number]:
             self._faces = GalleryFaces(gallery)
         return self._faces
@@ -105,12 +113,12 @@ class SearchSession:
     def _choose(
         self, permit: Permit, gallery: GalleryFaces, probe: Path, extraction: Extraction, face: int | None
     ) -> Face:
-        found = len(extraction.faces)
+        found, name = len(extraction.faces), readable(str(probe))
         if extraction.outcome is Outcome.MULTIPLE_FACES and face is None:
             receipt = self._record(permit, gallery, extraction, extraction.outcome.value, [], {})
             boxes = [_box(one) for one in extraction.faces]
             raise FaceChoiceNeeded(
-                f"probe {probe} shows {found} faces; see the numbered picture and choose with --face 1 to {found}",
+                f"probe {name} shows {found} faces; see the numbered picture and choose with --face 1 to {found}",
                 extraction.outcome.value,
                 receipt,
                 found,
@@ -119,14 +127,17 @@ class SearchSession:
         if not found:
             receipt = self._record(permit, gallery, extraction, extraction.outcome.value, [], {})
             raise ProbeError(
-                f"probe {probe}: {extraction.outcome.value}, {ABOUT[extraction.outcome]} ({extraction.detail}); "
+                f"probe {name}: {extraction.outcome.value}, {ABOUT[extraction.outcome]} ({extraction.detail}); "
                 "nothing was searched",
                 extraction.outcome.value,
                 receipt,
             )
         if face is not None and not 1 <= face <= found:
-            self._record(permit, gallery, extraction, "FACE_NOT_THERE", [], {})
-            raise InputError(f"--face is {face} and probe {probe} shows {found}; give a number from 1 to {found}")
+            receipt = self._record(permit, gallery, extraction, "FACE_NOT_THERE", [], {})
+            raise InputError(
+                f"--face is {face} and probe {name} shows {found}; give a number from 1 to {found} "
+                f"(ledger entry {receipt.number})"
+            )
         return extraction.faces[(face or 1) - 1]
 
     def _record(
@@ -169,7 +180,7 @@ def _box(face: Face) -> tuple[int, int, int, int]:
 
 def _probe(path: Path, extraction: Extraction, face: Face) -> Probe:
     return Probe(
-        name=path.name,
+        name=readable(path.name),
         digest=extraction.digest,
         width=extraction.width,
         height=extraction.height,
