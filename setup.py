@@ -56,5 +56,5 @@ setup(
     },
     install_requires=RUNTIME,
     extras_require={"test": TEST},
-    entry_points={"console_scripts": ["afterfact=afterfact:main"]},
+    entry_points={"console_scripts": ["afterfact=afterfact:run"]},
 )

@@ -1,0 +1,62 @@
+"""The documents: what they show works, and what they point to is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Home
+
+from afterfact import front_door
+from indexer.job import read_job
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+READERS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/gallery.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("code", READERS, ids=["pandas", "duckdb"])
+def test_a_gallerys_table_opens_without_our_code_as_the_page_shows(
+    code: str, indexed_home: Home, tmp_path: Path
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", code.replace("HOME", str(indexed_home.path))],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "ENROLLED" in ended.stdout or "S0001" in ended.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("job", sorted((ROOT / "configs/jobs").glob("*.yaml")), ids=lambda job: job.name)
+def test_the_example_jobs_are_valid_once_their_archive_is_there(job: Path, tmp_path: Path) -> None:
+    copy = tmp_path / job.name
+    copy.write_text(job.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "booking.csv").write_text("photo\n", encoding="utf-8")
+    assert read_job(copy, {}).gallery == "county"
+
+
+@pytest.mark.parametrize("page", [one for one in PAGES if one.name != "cli.md"], ids=lambda page: page.name)
+def test_the_commands_that_a_page_shows_exist(page: Path) -> None:
+    unknown = []
+    for line in re.findall(r"(?m)^(?:    |  |\$ )(?:sudo -u \w+ )?afterfact (.+)$", page.read_text(encoding="utf-8")):
+        words = shlex.split(line, comments=True)
+        while words and words[0].startswith("-"):
+            words = words[2:]
+        command = front_door.get_command(None, words[0]) if words else None  # type: ignore[arg-type]
+        if command is None:
+            unknown.append(line)
+    assert unknown == []
