@@ -122,10 +122,18 @@ def _run_pipeline(
         thread = threading.Thread(target=work, name="pipeline", daemon=True)
         thread.start()
         remaining = list(todo)
-        while thread.is_alive() and not failures:
-            thread.join(POLL_SECONDS)
-            remaining = [reference for reference in remaining if not os.path.exists(reference.target)]
-            progress.done(run.segments - len(remaining))
+        try:
+            while thread.is_alive() and not failures:
+                thread.join(POLL_SECONDS)
+                remaining = [reference for reference in remaining if not os.path.exists(reference.target)]
+                progress.done(run.segments - len(remaining))
+        except KeyboardInterrupt:
+            progress.close()
+            progress.says(
+                f"interrupted with {run.segments - len(remaining)} of {run.segments} segments done, which are kept: "
+                "the same command goes on from there"
+            )
+            raise
     if failures:
         left = sum(not is_done(reference) for reference in plan_segments(run))
         raise PipelineError(
