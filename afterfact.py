@@ -89,6 +89,16 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         click.echo(f"afterfact: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.exit(EXIT_ERROR)
+    except OSError as error:
+        if "--traceback" in arguments:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(
+            f"afterfact: {error.strerror or error}{where}; see whether the disk is full or closed to us", err=True
+        )
+        sys.exit(EXIT_ERROR)
 
 
 def run() -> NoReturn:
@@ -104,11 +114,12 @@ def run() -> NoReturn:
         code = ended.code or 0
     except BaseException:
         traceback.print_exc()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:  # whoever read our output is gone
-        code = EXIT_ERROR
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # closed by whoever started us
+                stream.flush()
+        except OSError:  # the disk is full, or whoever read our output is gone
+            code = EXIT_ERROR
     os._exit(code if isinstance(code, int) else EXIT_ERROR)
 
 

@@ -16,12 +16,18 @@ class _StrictLoader(yaml.SafeLoader):
     """Refuses a mapping that names a key twice, where YAML would keep the last silently."""
 
 
+def _error(says: str, node: yaml.Node) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(problem=says, problem_mark=node.start_mark)
+
+
 def _mapping_without_doubles(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen = set()
     for key_node, _ in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise _error("a key is no plain word; write 'key: value'", key_node)
         key = loader.construct_object(key_node)
         if key in seen:
-            raise InputError(f"key {key!r} stands twice{key_node.start_mark}; keep one of them")
+            raise _error(f"key {key!r} stands twice; keep one of them", key_node)
         seen.add(key)
     return loader.construct_mapping(node)
 
@@ -49,7 +55,7 @@ def read_packaged_yaml(name: str) -> dict[str, Any]:
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         content = yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2020-13-45
         raise InputError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise InputError(f"{where} holds no 'key: value' lines; see configs/jobs/ for an example")

@@ -44,13 +44,17 @@ def read_credential(credential_file: Path | None) -> str:
 
 
 def home_folder(context: click.Context) -> Path:
-    """Returns the data home: --home, else AFTERFACT_HOME, else ~/.afterfact."""
-    return Path(context.find_root().params["home"]).expanduser()
+    """Returns the data home: --home, else AFTERFACT_HOME, else ~/.afterfact. Raises InputError for another's ~."""
+    home = context.find_root().params["home"]
+    try:
+        return Path(home).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"--home {home!r} cannot be found ({error}); give a folder's whole path") from error
 
 
 def print_json(value: Any) -> None:
-    """Prints value as indented JSON on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Prints value as indented JSON on standard output, in ASCII: a name from outside cannot steer a terminal."""
+    click.echo(json.dumps(value, indent=2, default=str))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:

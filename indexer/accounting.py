@@ -75,7 +75,8 @@ def rejections_csv(rows: list[dict[str, Any]]) -> bytes:
     """
     further = sorted({name for row in rows for name in json.loads(row.get("further") or "{}")})
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+    # RFC 4180's line ends: with \n alone, Python's writer leaves a name with \r unquoted, which no reader takes.
+    writer = csv.writer(stream, lineterminator="\r\n")
     writer.writerow([*REJECTION_COLUMNS, *further, "rejected_as", "rejected_because"])
     for row in rows:
         own = json.loads(row.get("further") or "{}")

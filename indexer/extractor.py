@@ -12,7 +12,7 @@ from foundation.files import digest_bytes
 from indexer.detector import Detection
 from indexer.extraction import Extraction
 from indexer.face import Face
-from indexer.helper_process import HelperDied, HelperProcess
+from indexer.helper_process import HelperDied, HelperError, HelperProcess
 from indexer.limits import Limits
 from indexer.outcomes import Outcome, Rejection
 from indexer.photo import read_photo
@@ -75,14 +75,14 @@ class FaceExtractor:
         """Returns the JPEG of indexer.picture.crop_face, or None where that photo cannot be shown any more."""
         return self._picture({"task": "crop", "path": path, "box": box, "digest": digest})
 
-    def number_faces(self, path: str, boxes: list[Box]) -> bytes | None:
-        """Returns the JPEG of indexer.picture.number_faces, or None where the photo cannot be shown any more."""
-        return self._picture({"task": "number", "path": path, "boxes": boxes})
+    def number_faces(self, path: str, boxes: list[Box], digest: str) -> bytes | None:
+        """Returns the JPEG of indexer.picture.number_faces, or None where that photo cannot be shown any more."""
+        return self._picture({"task": "number", "path": path, "boxes": boxes, "digest": digest})
 
     def _picture(self, request: dict[str, Any]) -> bytes | None:
         try:
             _, blobs = self._helper.ask(request)
-        except HelperDied:
+        except (HelperDied, HelperError):
             return None
         return blobs[0] if blobs else None
 

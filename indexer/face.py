@@ -25,6 +25,7 @@ class Face:
 
 @cache
 def default_detector() -> Detector:
+    """Returns the detector in use, loaded once."""
     return HogDetector()
 
 
@@ -33,6 +34,12 @@ def _landmarks() -> Any:
     import dlib
 
     return dlib.shape_predictor(str(landmarks_file()))
+
+
+def load_models() -> None:
+    """Loads what the first photo would otherwise have to wait for."""
+    _landmarks()
+    default_detector().first_faces(np.zeros((80, 80, 3), dtype=np.uint8))
 
 
 def align_face(rgb: np.ndarray, detection: Detection) -> Face:

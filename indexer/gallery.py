@@ -110,8 +110,13 @@ def gallery_names(home: Path) -> list[str]:
 def write_sealed(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     """Writes content as JSON with `seal`, the SHA-256 of its canonical form (RFC 8785), and returns both."""
     sealed = {**content, "seal": digest_bytes(rfc8785.dumps(content))}
-    write_whole(path, (json.dumps(sealed, indent=1, ensure_ascii=False) + "\n").encode())
+    write_whole(path, sealed_text(sealed).encode())
     return sealed
+
+
+def sealed_text(sealed: dict[str, Any]) -> str:
+    """Returns the text that a sealed file holds, to the last space."""
+    return json.dumps(sealed, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_sealed(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
 import sys
 from dataclasses import asdict
 from multiprocessing.connection import Connection
@@ -16,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from indexer.extraction import Extraction, extract_faces
+from indexer.face import load_models
 from indexer.limits import Limits
 from indexer.outcomes import Rejection
 from indexer.picture import crop_face, number_faces
+
+ORPHAN_SECONDS = 10.0  # beyond decode_seconds, at which the parent has lost its patience
 
 
 def answer(request: dict[str, Any], root: Path | None, limits: Limits) -> tuple[dict[str, Any], list[bytes]]:
@@ -30,7 +34,8 @@ def answer(request: dict[str, Any], root: Path | None, limits: Limits) -> tuple[
     try:
         if task == "crop":
             return {"refused": None}, [crop_face(path, root, limits, tuple(request["box"]), request["digest"])]
-        return {"refused": None}, [number_faces(path, root, limits, [tuple(box) for box in request["boxes"]])]
+        boxes = [tuple(box) for box in request["boxes"]]
+        return {"refused": None}, [number_faces(path, root, limits, boxes, request["digest"])]
     except (Rejection, MemoryError) as error:
         return {"refused": str(error) or type(error).__name__}, []
 
@@ -47,16 +52,22 @@ def _header(extraction: Extraction) -> dict[str, Any]:
 
 
 def serve(connection: Connection) -> None:
-    """Answers requests until the parent closes its end."""
+    """Says that it is ready, then answers requests until the parent closes its end."""
     settings = json.loads(connection.recv_bytes())
     limits = Limits(**settings["limits"])
     root = Path(settings["root"]) if settings["root"] else None
     resource.setrlimit(resource.RLIMIT_AS, (limits.decode_memory, limits.decode_memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would leave somebody's photo on the disk
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end is the helper's
+    load_models()
+    connection.send_bytes(b"{}")  # ready: whatever it dies of from here on, a photo did it
     while True:
         try:
             request = json.loads(connection.recv_bytes())
+            # Should the parent be killed while a decoder hangs, nobody else would end this process.
+            signal.setitimer(signal.ITIMER_REAL, limits.decode_seconds + ORPHAN_SECONDS)
             header, blobs = answer(request, root, limits)
+            signal.setitimer(signal.ITIMER_REAL, 0)
             connection.send_bytes(json.dumps({**header, "blobs": len(blobs)}).encode())
             for blob in blobs:
                 connection.send_bytes(blob)

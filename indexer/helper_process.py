@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from foundation.errors import AfterfactError
 from indexer.limits import Limits
 
 START_SECONDS = 60.0  # importing everything on a cold, busy disk
@@ -26,6 +27,10 @@ class HelperDied(Exception):
     """The helper ended, or had to be ended, while it worked on a request. The next request starts a new one."""
 
 
+class HelperError(AfterfactError):
+    """The helper cannot be started: the fault of this machine or installation, and of no photo."""
+
+
 class HelperProcess:
     """One `python -m indexer.helper`, asked one request at a time."""
 
@@ -34,24 +39,35 @@ class HelperProcess:
         self._seconds = limits.decode_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        self._answered = False
+        self._ready = False
 
     def start(self) -> None:
-        """Starts the process where it is not running. Raises OSError where the system has none to give."""
+        """Starts the process where it is not running. Raises HelperError where the system has none to give."""
         if self._process is not None:
             return
-        ours, theirs = socket.socketpair()
+        # Modules are found where this process finds them, and (-P) never in whatever folder it was called from.
         # One thread a helper: the workers share out the cores.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "indexer.helper", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env=environment,
-            )
-        self._connection = Connection(ours.detach())
-        self._answered = False
+        # What decodes strangers' bytes has no use for anybody's credential.
+        environment = {name: value for name, value in os.environ.items() if name != "AFTERFACT_CREDENTIAL"}
+        environment |= {
+            "PYTHONPATH": os.pathsep.join(folder for folder in sys.path if folder),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs, ours:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "indexer.helper", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,  # a decoder that chatters must not spoil our JSON
+                    env=environment,
+                )
+                self._connection = Connection(ours.detach())
+        except OSError as error:
+            raise HelperError(f"the decoder's process cannot be started ({error}); free memory or processes") from error
+        self._ready = False
         self._connection.send_bytes(json.dumps(self._settings).encode())
 
     def close(self) -> None:
@@ -69,31 +85,47 @@ class HelperProcess:
         return self.receive()
 
     def send(self, request: dict[str, Any]) -> None:
-        """Sends a request, whose answer receive() returns. Raises HelperDied."""
+        """Sends a request, whose answer receive() returns. Raises HelperDied, or HelperError as start() does."""
         try:
             self.start()
             assert self._connection is not None
             self._connection.send_bytes(json.dumps(request).encode())
-        except (EOFError, OSError) as error:
-            raise HelperDied(self._bury()) from error
+        except OSError as error:
+            raise self._death() from error
 
     def receive(self) -> tuple[dict[str, Any], list[bytes]]:
         """Waits for the answer, within the limits' decode_seconds. Raises HelperDied."""
         assert self._connection is not None
         try:
-            if not self._connection.poll(self._seconds + (0.0 if self._answered else START_SECONDS)):
-                self.close()
-                raise HelperDied(f"no answer within {self._seconds:g} s")
-            header = json.loads(self._connection.recv_bytes())
-            self._answered = True
+            if not self._ready:
+                self._read_within(START_SECONDS)
+                self._ready = True
+            header = json.loads(self._read_within(self._seconds))
             return header, [self._connection.recv_bytes() for _ in range(header["blobs"])]
         except (EOFError, OSError) as error:
-            raise HelperDied(self._bury()) from error
+            raise self._death() from error
+
+    def _read_within(self, seconds: float) -> bytes:
+        assert self._connection is not None
+        if self._connection.poll(seconds):
+            return self._connection.recv_bytes()
+        self.close()
+        said = f"no answer within {seconds:g} s"
+        raise HelperDied(said) if self._ready else HelperError(f"the decoder's process cannot be started: {said}")
+
+    def _death(self) -> Exception:
+        """Buries the process and returns the error that says what it died of."""
+        ready, died_of = self._ready, self._bury()
+        if ready:
+            return HelperDied(died_of)
+        return HelperError(
+            f"the decoder's process cannot be started: {died_of} before its first photo; "
+            "see what it printed, and whether the limit decode_memory leaves it room"
+        )
 
     def _bury(self) -> str:
         """Returns what the process died of, and forgets it."""
-        if self._process is None:
-            return "the decoder's process could not be started"
+        assert self._process is not None
         try:
             code = self._process.wait(timeout=BURIAL_SECONDS)
         except subprocess.TimeoutExpired:

@@ -14,6 +14,7 @@ from foundation.files import digest_bytes
 from foundation.settings import read_yaml, refuse_unknown_keys
 from indexer.face import default_detector
 from indexer.limits import Limits
+from indexer.locations import readable
 from indexer.models import installed_model
 
 GALLERY_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -62,6 +63,9 @@ class IndexJob:
             raise InputError(f"root {self.root} is not a folder; name the folder that the list's photos start from")
         if self.folder_subjects and not self.archive.is_dir():
             raise InputError(f"folder_subjects goes with a folder, and {self.archive} is a list with its own subjects")
+        for name, path in (("archive", self.archive.resolve()), ("root", self.archive_root)):
+            if readable(str(path)) != str(path):
+                raise InputError(f"{name} {readable(str(path))} is not UTF-8; rename it")
         for name, largest in (("segment_photos", 100_000), ("workers", 1024)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= largest:
@@ -111,7 +115,11 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
         for name in ("archive", "root"):
             if settings.get(name) is not None:
                 settings[name] = str(job_file.parent / Path(str(settings[name])).expanduser())
+    limits = settings.get("limits") or {}
+    if not isinstance(limits, dict):
+        raise InputError(f"limits is {limits!r}; give 'name: number' lines below it")
     settings.update({name: value for name, value in flags.items() if value is not None})
+    settings["limits"] = {**limits, **(flags.get("limits") or {})}
     for name in ("gallery", "archive"):
         if not settings.get(name):
             raise InputError(f"no {name}: give --{name}, or a job file with the line '{name}: ...'")
@@ -123,10 +131,7 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
             raise InputError(f"{name} is {settings[name]!r}; give true or false")
     if settings.get("limit_rejected") is not None:
         settings["limit_rejected"] = parse_share(settings["limit_rejected"])
-    limits = settings.get("limits") or {}
-    if not isinstance(limits, dict):
-        raise InputError(f"limits is {limits!r}; give 'name: number' lines below it")
-    return IndexJob(**{**settings, "limits": Limits.from_settings(limits)})
+    return IndexJob(**{**settings, "limits": Limits.from_settings(settings["limits"])})
 
 
 def parse_share(value: object) -> float:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
 from foundation.errors import InputError
 
+WHOLE = frozenset({"max_bytes", "max_pixels", "decode_memory"})
+LONGEST_DECODING = 3600.0
+
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one job. Raises InputError for a value that is no number or below zero.
+    """Limits of one job. Raises InputError for a value that is no finite number, below zero, or no whole number
+    where bytes or pixels are counted.
 
     max_bytes, max_pixels: of the file and of the decoded picture (a 48-megapixel phone photo fits).
     decode_seconds, decode_memory: of one photo in the helper process; memory is address space in bytes.
@@ -38,8 +43,14 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-                raise InputError(f"limit {field.name} is {value!r}; give a number of 0 or more")
+            whole = "whole " if field.name in WHOLE else ""
+            number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+            if not number or not math.isfinite(value) or value < 0:
+                raise InputError(f"limit {field.name} is {value!r}; give a {whole}number of 0 or more")
+        if not 0 < self.decode_seconds <= LONGEST_DECODING:
+            raise InputError(
+                f"limit decode_seconds is {self.decode_seconds!r}; give more than 0 and at most {LONGEST_DECODING:g}"
+            )
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> Limits:

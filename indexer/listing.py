@@ -15,6 +15,7 @@ import pyarrow as pa
 from foundation.errors import AfterfactError, InputError, nearest
 from indexer.job import IndexJob
 from indexer.locations import location_of, readable
+from indexer.outcomes import Outcome
 from indexer.schema import LISTED
 from indexer.suffixes import PHOTO_SUFFIXES
 
@@ -31,8 +32,9 @@ class ArchiveError(AfterfactError):
 class Listing:
     """An archive's photos. photos: a table of indexer.schema.LISTED, in the list's order.
 
-    repeated: lines that name a photo a second time, as (photo, subject, detail). left_out: files of a
-    folder that are no photos by their suffix, counted by suffix.
+    repeated: lines that name a photo a second time, as (photo, subject, detail). left_out: what is
+    passed over, counted: files of a folder that are no photos, by their suffix; links to folders, which are
+    not followed; lines of a list of rejections whose photo is held as a duplicate.
     """
 
     photos: pa.Table
@@ -51,7 +53,7 @@ def list_archive(job: IndexJob) -> Listing:
     elif job.archive.suffix.lower() == ".parquet":
         lines = _parquet_lines(job.archive)
     elif job.archive.suffix.lower() == ".csv":
-        lines = _csv_lines(job.archive)
+        lines = _csv_lines(job.archive, left_out)
     else:
         raise InputError(f"archive {job.archive} is neither a folder nor a .csv or .parquet list")
     return _listing(lines, job.archive_root, left_out)
@@ -113,10 +115,13 @@ def _walk(folder: Path, folder_subjects: bool, left_out: dict[str, int]) -> Iter
 
     for parent, folders, names in os.walk(folder, onerror=stop):
         folders.sort()
+        for name in folders:
+            if os.path.islink(os.path.join(parent, name)):
+                _count(left_out, "linked folders")
         for name in sorted(names):
             suffix = os.path.splitext(name)[1].lower()
             if suffix not in PHOTO_SUFFIXES:
-                left_out[suffix or "(none)"] = left_out.get(suffix or "(none)", 0) + 1
+                _count(left_out, suffix or "(none)")
                 continue
             path = os.path.relpath(os.path.join(parent, name), folder)
             inner = path.split(os.sep)
@@ -124,7 +129,11 @@ def _walk(folder: Path, folder_subjects: bool, left_out: dict[str, int]) -> Iter
             yield path, {"photo": path, "subject": subject}
 
 
-def _csv_lines(path: Path) -> Iterator[Line]:
+def _count(left_out: dict[str, int], kind: str) -> None:
+    left_out[kind] = left_out.get(kind, 0) + 1
+
+
+def _csv_lines(path: Path, left_out: dict[str, int]) -> Iterator[Line]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
@@ -134,11 +143,15 @@ def _csv_lines(path: Path) -> Iterator[Line]:
                 where = f"{path.name} line {reader.line_num}"
                 if None in line or None in line.values():
                     raise InputError(f"{where} has not the {len(columns)} columns of its header; mend the line")
+                if line.get("rejected_as") == Outcome.DUPLICATE:
+                    # Of a list of rejections: its photo is held, maybe with the columns of another line than this.
+                    _count(left_out, "lines rejected as DUPLICATE")
+                    continue
                 yield where, {name: text or None for name, text in line.items() if name not in OUR_COLUMNS}
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}); save the list as UTF-8") from error
     except csv.Error as error:
-        raise InputError(f"{path} line {reader.line_num} is not valid CSV ({error})") from error
+        raise InputError(f"{path} line {reader.reader.line_num} is not valid CSV ({error})") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
 
@@ -153,16 +166,18 @@ def _parquet_lines(path: Path) -> Iterator[Line]:
             for batch in source.iter_batches():
                 for line in batch.to_pylist():
                     number += 1
-                    texts = {name: None if value is None else _text(value) for name, value in line.items()}
+                    texts = {name: None if value is None else _text(value) or None for name, value in line.items()}
                     yield (
                         f"{path.name} row {number}",
                         {name: text for name, text in texts.items() if name not in OUR_COLUMNS},
                     )
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise InputError(f"{path} is not a readable Parquet file ({error})") from error
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bytes):  # some writers do not mark their text as text
+        return value.decode("utf-8", "backslashreplace")
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 

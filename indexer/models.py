@@ -37,10 +37,12 @@ def model_file(name: str) -> Path:
 
 
 def network_file() -> Path:
+    """Returns the weights of dlib's face network. Raises ModelError."""
     return model_file("dlib_face_recognition_resnet_model_v1.dat")
 
 
 def landmarks_file() -> Path:
+    """Returns dlib's 5-point landmark predictor. Raises ModelError."""
     return model_file("shape_predictor_5_face_landmarks.dat")
 
 

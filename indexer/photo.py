@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from indexer.limits import Limits
+from indexer.locations import readable
 from indexer.outcomes import Outcome, Rejection
 
 # What cameras, phones and booking systems write. Pillow knows stranger formats, some of which run programs.
@@ -31,16 +32,20 @@ def read_photo(path: str | os.PathLike[str], root: Path | None, limits: Limits) 
     if root is not None:
         real = os.path.realpath(path)
         if not Path(real).is_relative_to(root):
-            raise Rejection(Outcome.OUTSIDE_ARCHIVE, f"leads to {real}, outside {root}")
+            raise Rejection(Outcome.OUTSIDE_ARCHIVE, f"leads to {readable(real)}, outside {root}")
     try:
         # O_NONBLOCK: a pipe without a writer must not hang the job.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
-            about = os.fstat(stream.fileno())
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            about = os.fstat(handle)
             if not stat.S_ISREG(about.st_mode):
                 raise Rejection(Outcome.UNREADABLE_FILE, "is not a regular file")
             if about.st_size > limits.max_bytes:
                 raise Rejection(Outcome.IMAGE_TOO_LARGE, f"{about.st_size:,} bytes; the limit is {limits.max_bytes:,}")
-            return stream.read(limits.max_bytes + 1)
+            with open(handle, "rb", closefd=False) as stream:
+                return stream.read(limits.max_bytes + 1)
+        finally:
+            os.close(handle)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Rejection(Outcome.MISSING_FILE, "no such file") from error
     except OSError as error:
@@ -99,6 +104,8 @@ def _heif() -> list[str]:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
     except Exception:  # a broken EXIF block does not make the picture unreadable
         return image
 

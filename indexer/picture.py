@@ -26,19 +26,21 @@ def crop_face(path: str | os.PathLike[str], root: Path | None, limits: Limits, b
     Raises Rejection as read_photo and decode_photo do, and MISSING_FILE where the file now holds another
     photo than the one with that SHA-256: a lead must not show a face that was never compared.
     """
-    content = read_photo(path, root, limits)
-    if digest_bytes(content) != digest:
-        raise Rejection(Outcome.MISSING_FILE, "the file holds another photo now")
-    photo = Image.fromarray(decode_photo(content, limits))
+    photo = _photo(path, root, limits, digest)
     left, top, right, bottom = box
     side, x, y = (1 + 2 * MARGIN) * (right - left), (left + right) / 2, (top + bottom) / 2
     around = (round(x - side / 2), round(y - side / 2), round(x + side / 2), round(y + side / 2))
     return _jpeg(photo.crop(around), CROP_PIXELS)
 
 
-def number_faces(path: str | os.PathLike[str], root: Path | None, limits: Limits, boxes: list[Box]) -> bytes:
-    """Returns a JPEG of at most 1000 x 1000 pixels of the photo with boxes drawn and numbered from 1."""
-    photo = Image.fromarray(decode_photo(read_photo(path, root, limits), limits))
+def number_faces(
+    path: str | os.PathLike[str], root: Path | None, limits: Limits, boxes: list[Box], digest: str
+) -> bytes:
+    """Returns a JPEG of at most 1000 x 1000 pixels of the photo with boxes drawn and numbered from 1.
+
+    Raises Rejection as crop_face does.
+    """
+    photo = _photo(path, root, limits, digest)
     scale = min(1.0, PICTURE_PIXELS / max(photo.size))
     photo = photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale))))
     draw = ImageDraw.Draw(photo)
@@ -49,6 +51,13 @@ def number_faces(path: str | os.PathLike[str], root: Path | None, limits: Limits
         draw.rectangle((left, top, right, bottom), outline="white", width=2)
         draw.text((left + 6, top + 4), str(number), fill="white", font=font, stroke_width=3, stroke_fill="black")
     return _jpeg(photo, PICTURE_PIXELS)
+
+
+def _photo(path: str | os.PathLike[str], root: Path | None, limits: Limits, digest: str) -> Image.Image:
+    content = read_photo(path, root, limits)
+    if digest_bytes(content) != digest:
+        raise Rejection(Outcome.MISSING_FILE, "the file holds another photo now")
+    return Image.fromarray(decode_photo(content, limits))
 
 
 def _jpeg(picture: Image.Image, pixels: int) -> bytes:

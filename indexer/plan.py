@@ -39,10 +39,18 @@ def make_plan(listed: pa.Table, table: Any | None, rehash: bool = False, retry_r
     rows = read_rows(table, _HELD_COLUMNS).to_pylist() if table is not None else []
     held = {row["location"]: row for row in rows}
     photos = listed.to_pylist() if held else []
-    stale = [_is_stale(photo, held.get(photo["location"]), rehash, retry_rejected) for photo in photos]
+    stale = [
+        _is_stale(photo, held.get(photo["location"]), rehash, retry_rejected) or _is_orphan(photo["location"], held)
+        for photo in photos
+    ]
     if held:
         # Where a photo is about to change, its duplicates are looked at again: one of them may be all that is left.
-        changing = {p["location"] for p, again in zip(photos, stale, strict=True) if again and p["location"] in held}
+        # (A missing file changes nothing: its row stays.)
+        changing = {
+            photo["location"]
+            for photo, again in zip(photos, stale, strict=True)
+            if again and photo["location"] in held and photo["bytes"] >= 0
+        }
         stale = [
             again or held[photo["location"]]["duplicate_of"] in changing
             for photo, again in zip(photos, stale, strict=True)
@@ -58,6 +66,17 @@ def make_plan(listed: pa.Table, table: Any | None, rehash: bool = False, retry_r
     sizes = work["bytes"].to_pylist()
     return Plan(
         work, updates, listed.num_rows - work.num_rows - updates.num_rows, sum(size for size in sizes if size > 0)
+    )
+
+
+def _is_orphan(location: str, held: dict[str, dict[str, Any]]) -> bool:
+    """Tells whether a duplicate's original has changed since, through a job over another archive say."""
+    row = held[location]
+    if row["outcome"] != Outcome.DUPLICATE:
+        return False
+    original = held.get(row["duplicate_of"])
+    return (
+        original is None or original["outcome"] != Outcome.ENROLLED or original["photo_digest"] != row["photo_digest"]
     )
 
 

@@ -46,7 +46,10 @@ def settle_run(gallery: Gallery, run: Run) -> Settled:
     table = open_table(gallery)
     listed = pq.read_table(run.manifest_path, partitioning=None)
     found = _found(run, listed.num_rows)
-    enrolled_before = _enrolled_digests(table, set(listed["location"].to_pylist()))
+    # A photo that could not be read this time keeps the row that it has.
+    looked_at = zip(listed["location"].to_pylist(), found["outcome"].to_pylist(), strict=True)
+    replaced = {location for location, outcome in looked_at if outcome not in TRIED_AGAIN}
+    enrolled_before = _enrolled_digests(table, replaced)
     outcomes, details, originals = _settle_duplicates(listed, found, enrolled_before)
     embeddings = found["embedding"]
     keep = pa.array([outcome == Outcome.ENROLLED for outcome in outcomes], pa.bool_())
@@ -98,12 +101,12 @@ def _found(run: Run, photos: int) -> pa.Table:
     return found
 
 
-def _enrolled_digests(table: Any | None, planned: set[str]) -> dict[str, str]:
+def _enrolled_digests(table: Any | None, replaced: set[str]) -> dict[str, str]:
     """Returns digest -> location of the photos that are enrolled and stay as they are."""
     if table is None:
         return {}
     rows = read_rows(table, ["photo_digest", "location"], is_enrolled()).to_pylist()
-    return {row["photo_digest"]: row["location"] for row in rows if row["location"] not in planned}
+    return {row["photo_digest"]: row["location"] for row in rows if row["location"] not in replaced}
 
 
 def _settle_duplicates(
@@ -197,15 +200,20 @@ def roll_forward(gallery: Gallery) -> Version | None:
     return gallery.version(number)
 
 
+def require_earlier(gallery: Gallery, number: int) -> Version:
+    """Returns an earlier version. Raises GalleryError where it is not there, or is the present one."""
+    wanted = gallery.version(number)
+    if wanted.number == gallery.version().number:
+        raise GalleryError(f"version {number} is the present version of gallery {gallery.name!r}; name an earlier one")
+    return wanted
+
+
 def roll_back(gallery: Gallery, number: int) -> Version:
     """Makes an earlier version's rows the present ones, as a new version, and returns it.
 
-    Raises GalleryError where that version is not there, or is the present one.
+    Raises GalleryError as require_earlier does.
     """
-    wanted = gallery.version(number)
-    present = gallery.version()
-    if wanted.number == present.number:
-        raise GalleryError(f"version {number} is the present version of gallery {gallery.name!r}; name an earlier one")
+    wanted, present = require_earlier(gallery, number), gallery.version()
     about = {
         "afterfact.account": json.dumps({"rolled_back_to": number, "rolled_back_from": present.number}),
         "afterfact.model": json.dumps(wanted.about["model"]),

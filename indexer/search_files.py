@@ -51,6 +51,7 @@ def enrolled_faces(table: Any) -> tuple[np.ndarray, pa.Table]:
 def _about(gallery: Gallery, table: Any, labels: pa.Table) -> dict[str, Any]:
     number = table.version()
     commit = table.history(1)[0]
+    account = json.loads(commit.get("afterfact.account", "{}"))
     return {
         "format": INDEX_FORMAT,
         "gallery": gallery.name,
@@ -60,9 +61,9 @@ def _about(gallery: Gallery, table: Any, labels: pa.Table) -> dict[str, Any]:
         "faces": labels.num_rows,
         "subjects": len(labels["subject"].combine_chunks().drop_null().unique()),
         "outcomes": count_outcomes(table),
-        "account": json.loads(commit.get("afterfact.account", "{}")),
+        "account": account,
         "files": {name: _file(gallery.index / str(number) / name) for name in (FACES, LABELS)},
-        "table_files": _table_digests(gallery, table),
+        "table_files": _table_digests(gallery, table, account.get("rolled_back_to")),
     }
 
 
@@ -70,10 +71,15 @@ def _file(path: Any) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "digest": digest_file(path)}
 
 
-def _table_digests(gallery: Gallery, table: Any) -> dict[str, dict[str, Any]]:
-    """Returns bytes and digest of the version's table files; an earlier version's word is taken for its own."""
+def _table_digests(gallery: Gallery, table: Any, restored: int | None) -> dict[str, dict[str, Any]]:
+    """Returns bytes and digest of the version's table files; an earlier version's word is taken for its own.
+
+    restored: the version that a rollback went back to.
+    """
     known: dict[str, dict[str, Any]] = {}
     if gallery.version_numbers():
         known = gallery.version().about["table_files"]
+    if restored is not None:
+        known = {**gallery.version(restored).about["table_files"], **known}
     names = {str(path.relative_to(gallery.table)): path for path in table_files(table, gallery.table)}
     return {name: known.get(name) or _file(path) for name, path in names.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,13 @@ def open_table(gallery: Gallery, version: int | None = None) -> Any | None:
     except (TableNotFoundError, FileNotFoundError):
         return None
     except (DeltaError, OSError, ValueError) as error:
-        raise TableError(f"table {gallery.table} (version {version or 'newest'}) cannot be opened: {error}") from error
+        which = "newest version" if version is None else f"version {version}"
+        raise TableError(f"table {gallery.table} ({which}) cannot be opened: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    # deltalake puts a backtrace of its own behind its message.
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def read_rows(table: Any, columns: Sequence[str], condition: Any = None) -> pa.Table:
@@ -63,19 +69,9 @@ def commit_rows(gallery: Gallery, rows: pa.Table, replaces: bool, run_id: str, a
     )
     try:
         if replaces:
-            (
-                DeltaTable(str(gallery.table))
-                .merge(
-                    rows,
-                    predicate="held.location = new.location",
-                    source_alias="new",
-                    target_alias="held",
-                    commit_properties=properties,
-                )
-                .when_matched_update_all()
-                .when_not_matched_insert_all()
-                .execute()
-            )
+            table = DeltaTable(str(gallery.table))
+            replaced = _with_replacements(table, gallery.table, rows)
+            write_deltalake(table, replaced, mode="overwrite", commit_properties=properties)
         else:
             write_deltalake(
                 str(gallery.table), rows, mode="append", configuration=CONFIGURATION, commit_properties=properties
@@ -83,9 +79,29 @@ def commit_rows(gallery: Gallery, rows: pa.Table, replaces: bool, run_id: str, a
     except DeltaError as error:
         raise TableError(
             f"gallery {gallery.name!r} was published by another run at the same moment, or its table is broken "
-            f"({error}); run the same command again"
+            f"({_first_line(error)}); run the same command again"
         ) from error
     return DeltaTable(str(gallery.table)).version()
+
+
+def _with_replacements(table: Any, folder: Path, rows: pa.Table) -> pa.RecordBatchReader:
+    """Streams the table's rows, those of a location in rows left out, and then rows.
+
+    In place of deltalake's merge() and delete(), which write text as Arrow's string_view: pyarrow cannot
+    compare that (https://github.com/apache/arrow/issues/49368), so neither we nor DuckDB could filter by it.
+    """
+    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+    # Not deltalake's own file system, which cannot read while deltalake is writing.
+    held = table.to_pyarrow_dataset(filesystem=SubTreeFileSystem(str(folder), LocalFileSystem()))
+    stays = ~pc.field("location").isin(rows["location"].combine_chunks())
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in held.to_batches(columns=PHOTOS.names, filter=stays):
+            yield from pa.Table.from_batches([batch]).cast(PHOTOS).to_batches()
+        yield from rows.to_batches()
+
+    return pa.RecordBatchReader.from_batches(PHOTOS, batches())
 
 
 def restore(gallery: Gallery, version: int, about: dict[str, str]) -> int:
@@ -97,7 +113,9 @@ def restore(gallery: Gallery, version: int, about: dict[str, str]) -> int:
     try:
         table.restore(version, commit_properties=CommitProperties(custom_metadata=about, max_commit_retries=0))
     except (DeltaError, OSError) as error:
-        raise TableError(f"version {version} of gallery {gallery.name!r} cannot be restored: {error}") from error
+        raise TableError(
+            f"version {version} of gallery {gallery.name!r} cannot be restored: {_first_line(error)}"
+        ) from error
     return DeltaTable(str(gallery.table)).version()
 
 
@@ -113,6 +131,12 @@ def is_enrolled() -> Any:
 
 
 def table_files(table: Any, folder: Path) -> list[Path]:
-    """Returns the version's data files and the log entries up to it."""
-    log = [one for one in (folder / "_delta_log").glob("*.json") if int(one.stem) <= table.version()]
+    """Returns the version's data files, and the log entries and checkpoints up to it."""
+    log = [one for one in (folder / "_delta_log").iterdir() if _version_of(one.name) <= table.version()]
     return sorted([folder / one for one in table.to_pyarrow_dataset().files] + log)
+
+
+def _version_of(name: str) -> float:
+    """Returns the version that a file of the log belongs to; endless for one that belongs to none."""
+    number, _, kind = name.partition(".")
+    return int(number) if number.isdigit() and (kind == "json" or kind.startswith("checkpoint")) else float("inf")

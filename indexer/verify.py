@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from foundation.errors import AfterfactError
 from foundation.files import digest_file
-from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version, read_sealed
+from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version, read_sealed, sealed_text
 from indexer.models import installed_model
 from indexer.search_files import enrolled_faces
 from indexer.table import count_outcomes, open_table
@@ -54,11 +54,16 @@ def _checks(gallery: Gallery, numbers: list[int]) -> Iterator[Finding]:
         except GalleryError as error:
             yield Finding(f"index/{number}/index.json", str(error))
             continue
-        yield Finding(f"index/{number}/index.json")
-        yield from _stated_files(version.folder, version.about["files"], f"index/{number}/")
+        yield Finding(f"index/{number}/index.json", _spacing(version.folder / "index.json", version.about))
         # Rolling back needs every version's table files; the newest version's are searched from today.
-        yield from _stated_files(gallery.table, version.about["table_files"], "table/", f" (version {number})")
+        stated = [
+            *_stated_files(version.folder, version.about["files"], f"index/{number}/"),
+            *_stated_files(gallery.table, version.about["table_files"], "table/", f" (version {number})"),
+        ]
+        yield from stated
         yield _attempt(f"version {number}: model", partial(_model, version))
+        if any(finding.problem for finding in stated):
+            continue  # a file that is not as it was written can crash its reader
         yield _attempt(f"version {number}: index against table", partial(_index_against_table, gallery, version))
     yield from _accounts(gallery)
 
@@ -132,4 +137,9 @@ def _accounts(gallery: Gallery) -> Iterator[Finding]:
         except (GalleryError, OSError) as error:
             yield Finding(checked, str(error))
             continue
-        yield Finding(checked, "" if whole else f"{listing.name} is not as it was written")
+        yield Finding(checked, _spacing(path, account) if whole else f"{listing.name} is not as it was written")
+
+
+def _spacing(path: Path, sealed: dict[str, Any]) -> str:
+    """Returns what a seal does not see: a space where a line should end changes no value, but something changed it."""
+    return "" if path.read_text(encoding="utf-8") == sealed_text(sealed) else "its white space is not as it was written"

@@ -93,7 +93,7 @@ def read_network(path: Path) -> tuple[list[Convolution], np.ndarray]:
                 (outputs, inputs), at = reader.integers(at, 2)
                 weights, _ = reader.tensor(at)
                 matrix = weights.reshape(inputs, outputs).astype(np.float32)
-    except (IndexError, ValueError, struct.error) as error:
+    except (IndexError, ValueError, OverflowError, struct.error) as error:
         raise WeightsError(f"{path} is cut off or not dlib's network ({error}); reinstall its package") from error
     if len(convolutions) != CONVOLUTIONS or matrix.shape != (256, DIMENSION):
         raise WeightsError(

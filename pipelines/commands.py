@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from access.gate import Gate, Permit, Request
 from foundation.errors import EXIT_REJECTIONS, InputError
@@ -103,6 +105,8 @@ def index(
     options = parse_beam_flags(context.meta.get(_BEAM_FLAGS, []))
     logging.disable(logging.NOTSET)
     job = read_job(job_file, {**fields, "limits": _parse_limits(limits)})
+    if rejections is not None and not rejections.absolute().parent.is_dir():
+        raise InputError(f"--rejections is {rejections} and its folder does not exist; make it, or name another file")
     home = home_folder(context)
     gate = Gate.open(home)
     permit = gate.ask(read_credential(credential_file), Request(operation="index", gallery=job.gallery))
@@ -115,7 +119,10 @@ def index(
     if rejections is not None:
         rejections.write_bytes(saved.read_bytes())
         saved = rejections
-    (_print_json if as_json else _print_account)(indexed, job, saved)
+    if as_json:
+        _print_json(indexed, job, saved)
+    else:
+        _print_account(indexed, job, _retry_command(context, indexed, job, saved), saved)
     limit = job.limit_rejected
     if limit is not None and indexed.accounting.rejected_share > limit:
         click.echo(
@@ -210,7 +217,18 @@ def _print_json(indexed: Indexed, job: IndexJob, saved: Path) -> None:
     )
 
 
-def _print_account(indexed: Indexed, job: IndexJob, saved: Path) -> None:
+def _retry_command(context: click.Context, indexed: Indexed, job: IndexJob, saved: Path) -> str:
+    root = context.find_root()
+    named = root.get_parameter_source("home") is ParameterSource.COMMANDLINE
+    home = ["--home", root.params["home"]] if named else []
+    from indexer.limits import Limits
+
+    limits = [f"--limit={name}={value}" for name, value in asdict(job.limits).items() if value != getattr(Limits, name)]
+    places = ["--gallery", job.gallery, "--archive", str(saved), "--root", str(indexed.run.root)]
+    return shlex.join(["afterfact", *home, "index", *places, *limits, "--retry-rejected"])
+
+
+def _print_account(indexed: Indexed, job: IndexJob, retry_command: str, saved: Path) -> None:
     from indexer.outcomes import ABOUT, Outcome
 
     account = indexed.accounting
@@ -233,12 +251,8 @@ def _print_account(indexed: Indexed, job: IndexJob, saved: Path) -> None:
             f"{about['subjects']:,} subjects. {_rate(indexed)}"
         )
     if account.rejections:
-        root = json.dumps(str(indexed.run.root), ensure_ascii=False)
         click.echo(f"Rejections and duplicates, one a line: {saved}")
-        click.echo(
-            f"To look at them once more: afterfact index --gallery {job.gallery} --archive {saved} --root {root} "
-            "--retry-rejected"
-        )
+        click.echo(f"To look at the rejected once more: {retry_command}")
 
 
 def _rate(indexed: Indexed) -> str:

@@ -180,7 +180,7 @@ def rollback(
 
     from access.gate import Gate
     from indexer.gallery import GalleryError
-    from indexer.publish import roll_back, roll_forward
+    from indexer.publish import require_earlier, roll_back, roll_forward
 
     opened = _open(context, name)
     gate = Gate.open(home_folder(context))
@@ -188,7 +188,7 @@ def rollback(
         with opened.publisher_lock():
             roll_forward(opened)
             before = opened.version().number
-            opened.version(number)
+            require_earlier(opened, number)  # before the ledger says that it was done
             gate.record(
                 read_credential(credential_file),
                 "gallery.rolled-back",

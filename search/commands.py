@@ -132,9 +132,14 @@ def _photos(probes: tuple[Path, ...]) -> list[Path]:
 def _require_no_probe(photos: list[Path], written: dict[str, Path | None]) -> None:
     """Raises InputError where a file to be written is one of the probes: it would be lost."""
     for option, path in written.items():
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            if path is not None and any(path.samefile(photo) for photo in photos):
-                raise InputError(f"{option} {path} is a probe, and would be overwritten; name another file")
+        if path is not None and any(_same(path, photo) for photo in photos):
+            raise InputError(f"{option} {path} is a probe, and would be overwritten; name another file")
+
+
+def _same(one: Path, other: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return one.samefile(other)
+    return False
 
 
 def _search_one(

@@ -11,7 +11,7 @@ from indexer.embedder import Embedder
 from indexer.extraction import Extraction
 from indexer.extractor import FaceExtractor
 from indexer.face import Face
-from indexer.gallery import Gallery
+from indexer.gallery import Gallery, GalleryError
 from indexer.helper_process import HelperProcess
 from indexer.limits import Limits
 from indexer.locations import path_of, readable
@@ -49,7 +49,12 @@ class SearchSession:
     """
 
     def __init__(self, home: Path, credential: str, request: Request, helper: HelperProcess | None = None) -> None:
-        """helper: one that was started already, without a root and with the default limits."""
+        """helper: one that was started already, without a root and with the default limits.
+
+        Raises InputError for a request of another operation: leave to index is no leave to search.
+        """
+        if request.operation != "search":
+            raise InputError(f"a search session asks for a search, and the request is for {request.operation!r}")
         self._home = home
         self._credential = credential
         self._request = request
@@ -105,9 +110,15 @@ class SearchSession:
             raise
 
     def _present_faces(self, permit: Permit) -> GalleryFaces:
-        gallery = Gallery(self._home, permit.request.gallery).require()
-        if self._faces is None or gallery.version_numbers()[-1:] != [self._faces.version.number]:
-            self._faces = GalleryFaces(gallery)
+        """Returns the gallery's newest version, opened. One that does not fit leaves an entry, as every refusal does."""
+        assert self._gate is not None
+        try:
+            gallery = Gallery(self._home, permit.request.gallery).require()
+            if self._faces is None or gallery.version_numbers()[-1:] != [self._faces.version.number]:
+                self._faces = GalleryFaces(gallery)
+        except GalleryError as error:
+            self._gate.answer(permit, {"outcome": "GALLERY_REFUSED", "reason": str(error)}, None)
+            raise
         return self._faces
 
     def _choose(
@@ -122,7 +133,7 @@ class SearchSession:
                 extraction.outcome.value,
                 receipt,
                 found,
-                self._extractor.number_faces(str(probe), boxes),
+                self._extractor.number_faces(str(probe), boxes, extraction.digest),
             )
         if not found:
             receipt = self._record(permit, gallery, extraction, extraction.outcome.value, [], {})

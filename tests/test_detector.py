@@ -1,0 +1,72 @@
+"""Faces are found where they are, in pixels of the photo as it stands upright."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo.portraits import draw_portrait
+from indexer.detector import HogDetector
+from indexer.face import align_face
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return HogDetector()
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    return draw_portrait(2, 1, 1)
+
+
+def middle(face):
+    return (face.left + face.right) / 2, (face.top + face.bottom) / 2
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_a_face_is_found_at_its_place_whatever_the_photos_size(detector, portrait, scale):
+    (face,) = detector.first_faces(np.asarray(portrait))
+    size = round(portrait.width * scale), round(portrait.height * scale)
+    (scaled,) = detector.first_faces(np.asarray(portrait.resize(size)))
+    assert np.allclose(np.array(middle(scaled)) / scale, middle(face), atol=0.08 * portrait.width)
+    assert scaled.width / scale == pytest.approx(face.width, rel=0.25)
+
+
+def test_several_faces_come_largest_first_and_each_once(detector, portrait):
+    wall = Image.new("RGB", (1100, 700), portrait.getpixel((2, 2)))
+    wall.paste(portrait.resize((380, 475)), (20, 100))
+    wall.paste(draw_portrait(2, 2, 1).resize((560, 700)), (500, 0))
+    for find in (detector.first_faces, detector.all_faces):
+        large, small = find(np.asarray(wall))
+        assert large.width > small.width
+        assert middle(small)[0] < 450 < middle(large)[0]
+
+
+def test_a_probe_is_looked_at_until_its_small_faces_are_found(detector, portrait):
+    """A cheap look that shows one face must not hide another from the investigator."""
+    wall = Image.new("RGB", (1600, 1200), portrait.getpixel((2, 2)))
+    wall.paste(portrait.resize((880, 1100)), (20, 50))
+    wall.paste(draw_portrait(2, 3, 1).resize((240, 300)), (1200, 500))
+    assert len(detector.first_faces(np.asarray(wall))) == 1
+    assert len(detector.all_faces(np.asarray(wall))) == 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1), (79, 79), (3, 5000)])
+@pytest.mark.parametrize("level", [0, 255])
+def test_pictures_without_room_for_a_face_are_no_error(detector, size, level):
+    rgb = np.full((size[1], size[0], 3), level, dtype=np.uint8)
+    assert detector.first_faces(rgb) == []
+    assert detector.all_faces(rgb) == []
+
+
+def test_noise_is_no_face(detector):
+    assert detector.first_faces(np.random.default_rng(0).integers(0, 256, (600, 480, 3), dtype=np.uint8)) == []
+
+
+def test_a_face_at_the_edge_is_aligned_all_the_same(detector, portrait):
+    (face,) = detector.first_faces(np.asarray(portrait))
+    cut = np.ascontiguousarray(np.asarray(portrait)[max(0, face.top + 10) :, max(0, face.left + 10) :])
+    for found in detector.first_faces(cut):
+        aligned = align_face(cut, found)
+        assert aligned.chip.shape == (150, 150, 3)
+        assert aligned.chip.dtype == np.uint8

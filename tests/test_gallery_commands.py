@@ -1,0 +1,120 @@
+"""`afterfact gallery`, as the front door runs it."""
+
+import json
+import shutil
+
+import pytest
+from indexing import index_archive
+
+import afterfact
+from indexer.gallery import Gallery
+from indexer.limits import Limits
+
+
+@pytest.fixture
+def gallery(indexed_home, capsys):
+    """Returns a function that runs `afterfact gallery ...` in this process: exit code, output, errors."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            afterfact.main(["--home", str(indexed_home.path), "gallery", *map(str, arguments)])
+        printed = capsys.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+def told(run, *arguments):
+    code, out, _ = run(*arguments, "--json")
+    assert code == 0
+    return json.loads(out)
+
+
+def test_list_show_and_versions_agree(gallery):
+    (listed,) = told(gallery, "list")
+    shown = told(gallery, "show", "county")
+    (version,) = told(gallery, "versions", "county")
+    assert listed == version
+    assert {name: shown[name] for name in listed} == listed
+    assert listed["gallery"] == "county"
+    assert shown["outcomes"]["ENROLLED"] == shown["faces"] > 30
+    assert shown["account"]["accounting"]["enrolled"] == shown["faces"]
+
+
+def test_tables_are_for_people(gallery):
+    assert "county" in gallery("list")[1]
+    shown = gallery("show", "county")[1]
+    assert "rejected: NO_FACE" in shown
+    assert "dlib_face_recognition_resnet_model_v1" in shown
+    assert "run 2" in gallery("versions", "county")[1]
+
+
+def test_a_home_without_galleries_says_how_to_make_one(gallery, indexed_home):
+    shutil.rmtree(indexed_home.path / "galleries")
+    assert "No galleries yet; afterfact index makes one." in gallery("list")[1]
+    assert told(gallery, "list") == []
+
+
+def test_a_gallery_without_a_version_is_listed_all_the_same(gallery, indexed_home):
+    Gallery(indexed_home.path, "empty").make_folders()
+    assert {"gallery": "empty", "version": None} in told(gallery, "list")
+    code, _, err = gallery("show", "empty")
+    assert code == 1
+    assert "has no published version yet" in err
+
+
+def test_an_unknown_gallery_or_version_is_one_line_with_the_nearest(gallery):
+    code, out, err = gallery("show", "conty")
+    assert (code, out) == (1, "")
+    assert "did you mean 'county'" in err
+    assert len(err.splitlines()) == 1
+    assert gallery("show", "county", "--version", 9)[0] == 1
+    assert gallery("show", "County")[0] == 2
+
+
+def test_verify_says_what_is_wrong_and_exits_with_one(gallery, indexed_home):
+    assert told(gallery, "verify", "county")["problems"] == []
+    assert "all right" in gallery("verify", "county")[1]
+    faces = Gallery(indexed_home.path, "county").version().folder / "faces.faiss"
+    content = bytearray(faces.read_bytes())
+    content[-1] ^= 1
+    faces.write_bytes(content)
+    code, out, _ = gallery("verify", "county")
+    assert code == 1
+    assert "WRONG  index/0/faces.faiss: is not as it was written" in out
+    code, out, _ = gallery("verify", "county", "--json")
+    assert code == 1
+    assert [one["checked"] for one in json.loads(out)["problems"]] == ["index/0/faces.faiss"]
+
+
+def entries(home):
+    audit = home.run("audit", "show", "--json", credential=home.operator)
+    return [one["type"] for one in audit.json()]
+
+
+def test_rolling_back_needs_an_operator_and_a_reason_and_is_in_the_ledger(gallery, indexed_home, drawn, monkeypatch):
+    few = drawn.list_path.parent / "photos" / "S0001"
+    index_archive(indexed_home.path, few, limits=Limits(max_yaw=0.54))  # the same photos by another list's names
+    assert Gallery(indexed_home.path, "county").version_numbers() == [0, 1]
+    monkeypatch.delenv("AFTERFACT_CREDENTIAL", raising=False)
+    rollback = ("rollback", "county", 0, "--credential-file")
+    assert gallery(*rollback[:3])[0] == 2
+    assert gallery(*rollback[:3], "--reason", "test")[0] == 2
+    assert gallery(*rollback, indexed_home.sheriff, "--reason", "test")[0] == 3
+    assert Gallery(indexed_home.path, "county").version_numbers() == [0, 1]
+    before = entries(indexed_home).count("gallery.rolled-back")
+    code, out, _ = gallery(*rollback, indexed_home.operator, "--reason", "test", "--json")
+    assert (code, json.loads(out)["version"]) == (0, 2)
+    assert entries(indexed_home).count("gallery.rolled-back") == before + 1
+    assert "rollback to version 0 from 1" in gallery("versions", "county")[1]
+
+
+def test_a_rollback_that_cannot_be_is_not_in_the_ledger(gallery, indexed_home):
+    before = entries(indexed_home)
+    for number, says in ((0, "is the present version"), (7, "has no version 7")):
+        code, _, err = gallery(
+            *("rollback", "county", number, "--credential-file", indexed_home.operator, "--reason", "test")
+        )
+        assert code == 1
+        assert says in err
+    assert entries(indexed_home) == before

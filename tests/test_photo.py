@@ -1,0 +1,203 @@
+"""Bytes are read and decoded inside limits, or the photo is rejected with a reason."""
+
+import io
+import os
+import socket
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from indexer.limits import Limits
+from indexer.outcomes import Outcome, Rejection
+from indexer.photo import decode_photo, read_photo
+
+GRADIENT = Image.fromarray(np.linspace(0, 255, 64 * 48).reshape(48, 64).astype(np.uint8)).convert("RGB")
+
+
+def saved(picture, form, **options):
+    stream = io.BytesIO()
+    picture.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def assert_rejected(outcome, says, call, *arguments):
+    with pytest.raises(Rejection) as raised:
+        call(*arguments)
+    assert raised.value.outcome is outcome
+    assert says in raised.value.detail
+
+
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_file_at_the_byte_limit_is_read_and_one_byte_more_is_not(tmp_path):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(b"x" * 100)
+    assert read_photo(path, tmp_path, Limits(max_bytes=100)) == b"x" * 100
+    assert_rejected(
+        Outcome.IMAGE_TOO_LARGE, "100 bytes; the limit is 99", read_photo, path, tmp_path, Limits(max_bytes=99)
+    )
+
+
+def test_what_is_no_regular_file_is_unreadable_and_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    address = os.path.relpath(tmp_path / "socket.jpg")  # a socket's path must be short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        before = open_files()
+        for name in ("pipe.jpg", "folder.jpg", "socket.jpg"):
+            for _ in range(5):
+                assert_rejected(Outcome.UNREADABLE_FILE, "", read_photo, tmp_path / name, tmp_path, Limits())
+        assert open_files() == before
+    assert_rejected(Outcome.UNREADABLE_FILE, "not a regular file", read_photo, "/dev/null", None, Limits())
+
+
+def test_a_file_that_is_not_there_is_missing(tmp_path):
+    assert_rejected(Outcome.MISSING_FILE, "no such file", read_photo, tmp_path / "x.jpg", tmp_path, Limits())
+    (tmp_path / "y.jpg").write_bytes(b"")
+    assert_rejected(Outcome.MISSING_FILE, "no such file", read_photo, tmp_path / "y.jpg" / "z.jpg", None, Limits())
+
+
+def test_names_and_links_that_the_system_refuses_are_unreadable(tmp_path):
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    for name in ("loop.jpg", "x" * 300 + ".jpg"):
+        assert_rejected(Outcome.UNREADABLE_FILE, "", read_photo, tmp_path / name, tmp_path, Limits())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_without_permission_is_unreadable(tmp_path):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(b"x")
+    path.chmod(0)
+    assert_rejected(Outcome.UNREADABLE_FILE, "Permission denied", read_photo, path, tmp_path, Limits())
+
+
+def test_links_are_followed_inside_the_root_only(tmp_path):
+    root = tmp_path / "root"
+    (root / "inner").mkdir(parents=True)
+    (tmp_path / "root-not").mkdir()  # a neighbour whose name begins like the root's
+    (root / "inner" / "a.jpg").write_bytes(b"a")
+    (tmp_path / "root-not" / "b.jpg").write_bytes(b"b")
+    (root / "in.jpg").symlink_to("inner/a.jpg")
+    (root / "out.jpg").symlink_to(tmp_path / "root-not" / "b.jpg")
+    (root / "away").symlink_to(tmp_path / "root-not")
+    assert read_photo(root / "in.jpg", root, Limits()) == b"a"
+    for name in ("out.jpg", "away/b.jpg", "../root-not/b.jpg"):
+        assert_rejected(Outcome.OUTSIDE_ARCHIVE, "leads to", read_photo, root / name, root, Limits())
+        assert read_photo(root / name, None, Limits()) == b"b"
+
+
+def test_a_link_to_a_name_that_is_no_text_has_a_readable_reason(tmp_path):
+    target = os.fsencode(tmp_path) + b"/out-\xff.jpg"
+    os.close(os.open(target, os.O_CREAT | os.O_WRONLY))
+    (tmp_path / "root").mkdir()
+    os.symlink(target, tmp_path / "root" / "x.jpg")
+    with pytest.raises(Rejection) as raised:
+        read_photo(tmp_path / "root" / "x.jpg", tmp_path / "root", Limits())
+    assert raised.value.detail.encode("utf-8")  # the table could not hold anything else
+    assert r"out-\xff.jpg" in raised.value.detail
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "LAB", "I;16", "I", "F"])
+def test_every_kind_of_pixel_becomes_eight_bit_rgb(mode):
+    picture = GRADIENT.convert("L") if mode in ("I;16", "I", "F") else GRADIENT
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(picture).astype(np.uint16) * 257)
+    content = saved(picture if picture.mode == mode else picture.convert(mode), "TIFF")
+    rgb = decode_photo(content, Limits())
+    assert rgb.shape == (48, 64, 3)
+    assert rgb.dtype == np.uint8
+
+
+def test_sixteen_bit_grey_keeps_its_shades():
+    wide = Image.fromarray(np.asarray(GRADIENT.convert("L")).astype(np.uint16) * 257)
+    rgb = decode_photo(saved(wide, "PNG"), Limits()).astype(int)
+    assert np.abs(rgb - np.asarray(GRADIENT).astype(int)).max() <= 1
+
+
+def test_an_animation_is_its_first_frame():
+    black = Image.new("RGB", GRADIENT.size)
+    content = saved(GRADIENT, "WEBP", save_all=True, append_images=[black], lossless=True)
+    assert np.array_equal(decode_photo(content, Limits()), np.asarray(GRADIENT))
+
+
+def test_the_pixel_limit_is_told_from_the_header():
+    content = saved(GRADIENT, "PNG")
+    assert decode_photo(content, Limits(max_pixels=64 * 48)).shape == (48, 64, 3)
+    assert_rejected(
+        Outcome.IMAGE_TOO_LARGE,
+        "64 x 48 pixels; the limit is 3,071",
+        decode_photo,
+        content,
+        Limits(max_pixels=64 * 48 - 1),
+    )
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_undone(orientation):
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = GRADIENT.transpose(Image.Transpose(undo[orientation])) if orientation in undo else GRADIENT
+    assert np.array_equal(decode_photo(saved(stored, "PNG", exif=exif), Limits()), np.asarray(GRADIENT))
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0II*\0" + b"\xff" * 40])
+def test_broken_exif_does_not_make_a_picture_unreadable(exif):
+    assert decode_photo(saved(GRADIENT, "JPEG", exif=exif), Limits()).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_file_cut_off_anywhere_never_shows_half_a_face(form):
+    whole = saved(GRADIENT, form)
+    for share in (0.05, 0.3, 0.6, 0.9):
+        with pytest.raises(Rejection) as raised:
+            decode_photo(whole[: int(len(whole) * share)], Limits())
+        assert raised.value.outcome is Outcome.UNREADABLE_IMAGE
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_flipped_bytes_end_as_a_picture_or_as_a_rejection(form):
+    whole = saved(GRADIENT, form)
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        changed = bytearray(whole)
+        for at in rng.integers(0, len(whole), 3):
+            changed[at] = rng.integers(0, 256)
+        try:
+            assert decode_photo(bytes(changed), Limits(max_pixels=1_000_000)).dtype == np.uint8
+        except Rejection as rejection:
+            assert rejection.outcome in (Outcome.UNREADABLE_IMAGE, Outcome.IMAGE_TOO_LARGE)
+
+
+def test_formats_that_no_camera_writes_are_not_opened():
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n"
+    assert_rejected(Outcome.UNREADABLE_IMAGE, "not an image of a known format", decode_photo, postscript, Limits())
+    for form in ("PCX", "TGA", "PPM", "ICO"):
+        assert_rejected(Outcome.UNREADABLE_IMAGE, "", decode_photo, saved(GRADIENT, form), Limits())
+
+
+def test_a_small_file_that_unpacks_to_much_is_rejected_before_it_is_unpacked():
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 8, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"x") + chunk(b"IEND", b"")
+    assert_rejected(Outcome.IMAGE_TOO_LARGE, "2,147,483,647 x 2,147,483,647", decode_photo, content, Limits())
+
+
+def test_an_empty_file_says_so():
+    assert_rejected(Outcome.UNREADABLE_IMAGE, "the file is empty", decode_photo, b"", Limits())
+
+
+def test_memory_that_runs_out_is_not_blamed_on_the_format(monkeypatch):
+    def greedy(image):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", greedy)
+    assert_rejected(Outcome.IMAGE_TOO_LARGE, "memory", decode_photo, saved(GRADIENT, "PNG"), Limits())

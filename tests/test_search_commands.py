@@ -1,0 +1,258 @@
+"""`afterfact search` as an investigator runs it: exit codes, what is printed, and what is in the ledger by then."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import done
+from handmade import NOTICE, ledger_of, reseal
+from PIL import Image
+
+from indexer.gallery import Gallery
+
+
+@pytest.fixture
+def probe(drawn):
+    return drawn.list_path.parent / "probes" / "S0004.jpg"
+
+
+@pytest.fixture
+def spoiled(clean_photos):
+    return clean_photos / "spoiled"
+
+
+@pytest.fixture
+def search(indexed_home, tmp_path, monkeypatch):
+    """Runs the command in tmp_path, as the sheriff's investigator unless told otherwise."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, case="2026-0117", purpose="robbery", gallery="county", credential=None, **environment):
+        asked = ("--case", case, "--purpose", purpose, "--gallery", gallery)
+        return indexed_home.run(
+            "search", *arguments, *asked, credential=credential or indexed_home.sheriff, **environment
+        )
+
+    return run
+
+
+def test_candidates_are_printed_with_the_entry_that_stands_for_them(search, indexed_home, probe):
+    found = done(search(probe, "-k", 2))
+    entry = ledger_of(indexed_home, limit=1)[0]
+
+    lines = found.out.splitlines()
+    assert re.search(r"^\s*1\s+0\.\d{4}\s+S0004 ", found.out, re.MULTILINE)
+    assert f"Ledger entry {entry['number']}, head {entry['head']}" in lines
+    assert NOTICE in lines[-1]
+    assert len([line for line in lines if "photos/S" in line]) == 2
+    assert "for D. Ito of Vandan Sheriff" in lines[0]
+    assert done(indexed_home.run("audit", "head")).out.startswith(f"{entry['number']} {entry['head']} ")
+    done(indexed_home.run("audit", "verify"))
+
+
+def test_the_json_holds_everything_and_distances_as_texts(search, probe):
+    (told,) = done(search(probe, "--json", "-k", 3)).json()
+
+    assert set(told) == {
+        *("file", "outcome", "report", "notice", "probe", "candidates", "by", "gallery", "version", "published"),
+        *("faces_searched", "model", "tenant", "kind", "person", "case", "purpose", "time", "entry", "head"),
+    }
+    assert set(told["candidates"][0]) == {
+        *("rank", "distance", "subject", "encounter", "taken", "disposition", "photo", "photo_digest"),
+        *("row", "location", "box"),
+    }
+    assert [one["rank"] for one in told["candidates"]] == [1, 2, 3]
+    assert all(re.fullmatch(r"\d\.\d{4}", one["distance"]) for one in told["candidates"])
+    assert told["file"] == str(probe)
+    assert (told["outcome"], told["report"]) == ("CANDIDATES", None)
+
+
+@pytest.mark.parametrize("k", ["1", "51", "0"])
+def test_a_list_of_another_length_is_a_usage_error(search, probe, k):
+    refused = search(probe, "-k", k)
+
+    assert (refused.code, refused.out) == (2, "")
+    assert f"-k is {k}; a candidate list has 2 to 50 lines" in refused.err
+
+
+def test_50_by_encounter_is_the_whole_of_a_small_gallery(search, indexed_home, probe):
+    (told,) = done(search(probe, "-k", 50, "--by", "encounter", "--json")).json()
+
+    assert len(told["candidates"]) == min(50, told["faces_searched"]) > 12
+    assert [one["subject"] for one in told["candidates"]].count("S0004") == 3
+
+
+def test_no_face_is_an_error_with_an_entry(search, indexed_home, spoiled):
+    ended = search(spoiled / "nobody.jpg")
+
+    assert (ended.code, ended.out) == (1, "")
+    entry = ledger_of(indexed_home, limit=1)[0]
+    assert "NO_FACE, no face was found" in ended.err
+    assert f"ledger entry {entry['number']}" in ended.err
+    assert entry["body"]["answer"]["outcome"] == "NO_FACE"
+
+
+def test_several_faces_need_a_choice(search, tmp_path, spoiled):
+    ended = search(spoiled / "two-people.jpg")
+
+    assert (ended.code, ended.out) == (5, "")
+    (written,) = tmp_path.glob("two-people-faces-*.jpg")
+    assert f"numbered picture written to {written.name}" in ended.err
+    with Image.open(written) as picture:
+        assert picture.format == "JPEG"
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert search(spoiled / "two-people.jpg", "--face", 2, "-k", 2).code == 0
+    refused = search(spoiled / "two-people.jpg", "--face", 9)
+    assert (refused.code, refused.out) == (2, "")
+    assert "--face is 9" in refused.err
+    assert "give a number from 1 to 2 (ledger entry " in refused.err
+
+
+def test_a_folder_is_one_entry_a_probe_and_the_worst_exit_code(search, indexed_home, tmp_path, probe, spoiled):
+    folder = tmp_path / "probes"
+    folder.mkdir()
+    for number, source in enumerate((probe, spoiled / "nobody.jpg", spoiled / "two-people.jpg", probe)):
+        (folder / f"{number}.jpg").write_bytes(source.read_bytes())
+    (folder / "notes.txt").write_text("no photo")
+    (folder / "4-gone.jpg").symlink_to(folder / "nowhere")
+    before = ledger_of(indexed_home, limit=1)[0]["number"]
+
+    ended = search(folder, "--json", "--report", "leads")
+
+    assert ended.code == 5
+    told = ended.json()
+    assert [one["outcome"] for one in told] == [
+        *("CANDIDATES", "NO_FACE", "MULTIPLE_FACES", "CANDIDATES", "MISSING_FILE")
+    ]
+    assert [one["entry"] for one in told] == list(range(before + 1, before + 6))
+    entries = {one["number"]: one["head"] for one in ledger_of(indexed_home)}
+    assert all(entries[one["entry"]] == one["head"] for one in told)
+    assert {path.name for path in (tmp_path / "leads").iterdir()} == {
+        *(f"lead-{before + 1}-0.html", f"lead-{before + 4}-3.html")
+    }
+
+
+def test_answers_recorded_before_an_error_are_still_shown(search, tmp_path, probe):
+    (tmp_path / "leads").write_text("a file where the folder of reports should be")
+
+    ended = search(probe, probe, "--json", "--report", "leads")
+
+    assert ended.code == 1
+    assert [(one["outcome"], one["report"]) for one in ended.json()] == [("CANDIDATES", None)]
+    assert "lead sheet leads cannot be written (File exists); name another file" in ended.err
+
+
+@pytest.mark.parametrize("reason", ["suspended", "moratorium", "operator", "stranger", "purpose"])
+def test_a_refusal_names_no_candidate_and_is_an_entry(search, indexed_home, tmp_path, probe, reason):
+    asked, operator = {}, indexed_home.operator
+    if reason == "suspended":
+        done(indexed_home.run("tenant", "suspend", "Vandan Sheriff", "--reason", "audit", credential=operator))
+    elif reason == "moratorium":
+        terms = ("--kind", "sheriff", "--for", "1y", "--reason", "until there is a law")
+        done(indexed_home.run("moratorium", "declare", "pause", *terms, credential=operator))
+    elif reason == "operator":
+        asked = {"credential": operator}
+    elif reason == "stranger":
+        (tmp_path / "stranger").write_text("af1.0123456789abcdef." + "x" * 43)
+        asked = {"credential": tmp_path / "stranger"}
+    else:
+        asked = {reason: "protest-2020 \u202e"}
+
+    ended = search(probe, "--json", "--report", "lead.html", **asked)
+
+    assert (ended.code, ended.out) == (3, "")
+    assert not re.search(r"S\d{4}\b|Traceback", ended.err)
+    assert not (tmp_path / "lead.html").exists()
+    assert "\u202e" not in ended.err
+    entry = ledger_of(indexed_home, limit=1)[0]
+    assert entry["type"] == "search.refused"
+    assert f"(ledger entry {entry['number']})" in ended.err
+
+
+def test_a_gallery_of_another_model_is_an_error_without_candidates(search, indexed_home, probe):
+    reseal(Gallery(indexed_home.path, "county").version().folder, model={"digest": "0" * 64})
+
+    ended = search(probe)
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "their distances mean nothing to each other" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("gone.jpg", "does not exist"),
+        ("-", "does not exist"),
+        ("x" * 300 + ".jpg", "cannot be looked at"),
+        ("empty", "holds no photo"),
+    ],
+)
+def test_a_probe_that_is_not_there_is_a_usage_error(search, tmp_path, name, says):
+    (tmp_path / "empty").mkdir()
+
+    ended = search(name)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_linked_probe_is_searched(search, tmp_path, probe):
+    (tmp_path / "link.jpg").symlink_to(probe)
+
+    assert done(search("link.jpg", "-k", 2, "--json")).json()[0]["candidates"][0]["subject"] == "S0004"
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred\x07\n.jpg", "no-utf8-\udcff.jpg", 'it\'s <b>"x"<b> \u202e😀.jpg'])
+def test_a_strange_file_name_neither_draws_nor_crashes(search, tmp_path, probe, spoiled, name):
+    path = tmp_path / name
+    environment = {"PYTHONIOENCODING": "utf-8:strict", "PYTHONUTF8": "1"}
+    path.write_bytes(probe.read_bytes())
+    table = done(search(path.name, "-k", 2, **environment))
+    told = done(search(path.name, "-k", 2, "--json", "--report", tmp_path, **environment)).json()
+    path.write_bytes((spoiled / "two-people.jpg").read_bytes())
+    choice = search(path.name, **environment)
+
+    assert told[0]["candidates"][0]["subject"] == "S0004"
+    assert choice.code == 5
+    assert len(list(tmp_path.glob("*-faces-*.jpg"))) == 1
+    for text in (table.out, table.err, choice.err):
+        assert not set(text) & {"\x1b", "\x07", "\u202e", "\udcff"}
+    (sheet,) = (path.read_text("utf-8") for path in tmp_path.glob("lead-*.html"))
+    assert not set(sheet) & {"\x1b", "\x07", "\u202e"}
+    assert "<b>" not in sheet
+
+
+@pytest.mark.parametrize("option", ["--report", "--numbered"])
+def test_the_probe_is_never_written_over(search, indexed_home, tmp_path, probe, option):
+    evidence = tmp_path / "evidence.jpg"
+    evidence.write_bytes(probe.read_bytes())
+    (tmp_path / "link.jpg").symlink_to(evidence)
+
+    ended = search(evidence, option, "link.jpg")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "is a probe, and would be overwritten" in ended.err
+    assert evidence.read_bytes() == probe.read_bytes()
+
+
+@pytest.mark.parametrize("option", ["--face=1", "--numbered=x.jpg"])
+def test_what_belongs_to_one_probe_is_refused_with_several(search, probe, option):
+    ended = search(probe, probe, option)
+
+    assert ended.code == 2
+    assert "--face and --numbered go with one probe" in ended.err
+
+
+def test_code_that_lies_beside_the_evidence_is_not_run(indexed_home, tmp_path, probe):
+    """Evidence comes on sticks: a module of a library's name in the folder must not reach the decoder's process."""
+    for name in ("PIL", "numpy", "json", "dlib", "foundation"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w').close()\n")
+    program = Path(sys.executable).with_name("afterfact")
+    asked = ("--gallery", "county", "--case", "1", "--purpose", "robbery", "--credential-file", indexed_home.sheriff)
+
+    command = [program, "--home", indexed_home.path, "search", probe, "-k", "2", *asked]
+    ended = subprocess.run(command, cwd=tmp_path, timeout=120, check=False)
+
+    assert (ended.returncode, (tmp_path / "ran").exists()) == (0, False)

@@ -1,0 +1,344 @@
+"""The one way to candidates, called from Python: decisions and entries around everything, and no way around them."""
+
+import json
+import os
+import threading
+from collections import Counter
+
+import numpy as np
+import pytest
+from conftest import done
+from handmade import label, ledger_of, reseal, write_version
+
+from access.gate import Gate, Permit, Refused, Request
+from foundation.errors import EXIT_CHOICE, EXIT_REFUSED, InputError
+from indexer.gallery import Gallery, GalleryError
+from indexer.models import ModelError
+from search import session as session_module
+from search.lead import Lead
+from search.session import FaceChoiceNeeded, ProbeError, SearchSession
+
+
+@pytest.fixture
+def probe(drawn):
+    return drawn.list_path.parent / "probes" / "S0004.jpg"
+
+
+@pytest.fixture
+def spoiled(clean_photos):
+    return clean_photos / "spoiled"
+
+
+@pytest.fixture
+def open_session():
+    """Opens sessions that are closed at the test's end."""
+    opened = []
+
+    def open_one(home, credential=None, **asked):
+        request = {"operation": "search", "gallery": "county", "purpose": "robbery", "case": "2026-0117", **asked}
+        text = (credential or home.sheriff).read_text().strip()
+        opened.append(SearchSession(home.path, text, Request(**request)))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.__exit__()
+
+
+def declare(home, *more):
+    done(home.run("moratorium", "declare", "pause", "--kind", "sheriff", "--reason", "until there is a law", *more,
+                  credential=home.operator))  # fmt: skip
+
+
+def searches(home):
+    """Returns how many ledger entries there are of searches, by type and outcome."""
+    found = [one for one in ledger_of(home) if one["type"].startswith("search.")]
+    return Counter((one["type"], one["body"].get("answer", {}).get("outcome")) for one in found)
+
+
+@pytest.fixture
+def photos_read(monkeypatch):
+    """Lists what is asked of helper processes, the only place where a session's photos are read."""
+    asked = []
+    real = session_module.FaceExtractor.begin
+
+    def begin(self, path, probe=False):
+        asked.append(path)
+        return real(self, path, probe)
+
+    monkeypatch.setattr(session_module.FaceExtractor, "begin", begin)
+    return asked
+
+
+def test_the_probes_subject_is_at_rank_1_and_the_lead_is_the_ledgers_entry(indexed_home, open_session, probe):
+    lead = open_session(indexed_home).search(probe)
+    entry = ledger_of(indexed_home, limit=1)[0]
+
+    assert lead.candidates[0].subject == "S0004"
+    assert (lead.entry, lead.head, lead.time) == (entry["number"], entry["head"], entry["time"])
+    answer = entry["body"]["answer"]
+    assert (answer["outcome"], answer["k"], answer["by"]) == ("CANDIDATES", 20, "subject")
+    assert answer["gallery_version"] == lead.version
+    assert answer["faces_searched"] == lead.faces_searched
+    assert answer["candidates"] == len(lead.candidates)
+    assert answer["model"] == lead.model["digest"]
+    recorded = entry["details"]["answer"]
+    assert recorded["probe_digest"] == lead.probe.digest
+    told = lead.as_json()["candidates"]
+    assert [(one["rank"], one["subject"], one["distance"]) for one in recorded["candidates"]] == [
+        (one["rank"], one["subject"], one["distance"]) for one in told
+    ]
+    assert entry["details"]["case"] == lead.case == "2026-0117"
+    done(indexed_home.run("audit", "verify"))
+
+
+def test_the_same_probe_gives_the_same_list(indexed_home, open_session, probe):
+    session = open_session(indexed_home)
+
+    assert session.search(probe, k=50, by="encounter").candidates == session.search(probe, 50, "encounter").candidates
+
+
+def test_every_search_of_a_session_is_an_entry_of_its_own(indexed_home, open_session, probe, spoiled):
+    session = open_session(indexed_home)
+    session.search(probe)
+    session.search(probe)
+    for name, error in (("nobody.jpg", ProbeError), ("two-people.jpg", FaceChoiceNeeded), ("text.jpg", ProbeError)):
+        with pytest.raises(error):
+            session.search(spoiled / name)
+    with pytest.raises(InputError, match="--face is 9"):
+        session.search(spoiled / "two-people.jpg", face=9)
+    session.search(spoiled / "two-people.jpg", face=2)
+
+    assert searches(indexed_home) == {
+        ("search.answered", "CANDIDATES"): 3,
+        ("search.answered", "NO_FACE"): 1,
+        ("search.answered", "MULTIPLE_FACES"): 1,
+        ("search.answered", "UNREADABLE_IMAGE"): 1,
+        ("search.answered", "FACE_NOT_THERE"): 1,
+    }
+
+
+def test_several_faces_are_numbered_and_the_investigators_choice_is_searched(indexed_home, open_session, spoiled):
+    session = open_session(indexed_home)
+    with pytest.raises(FaceChoiceNeeded, match="shows 2 faces; see the numbered picture") as needed:
+        session.search(spoiled / "two-people.jpg")
+    boxes = [session.search(spoiled / "two-people.jpg", face=number).probe.box for number in (1, 2)]
+
+    assert needed.value.exit_code == EXIT_CHOICE
+    assert (needed.value.faces, needed.value.numbered[:3]) == (2, b"\xff\xd8\xff")
+    assert boxes[0] != boxes[1]
+
+
+@pytest.mark.parametrize("asked", [{"k": 1}, {"k": 51}, {"k": 0}, {"by": "photo"}])
+def test_a_wrong_list_is_refused_before_anything_is_read(indexed_home, open_session, photos_read, probe, asked):
+    with pytest.raises(InputError):
+        open_session(indexed_home).search(probe, **asked)
+
+    assert photos_read == []
+    assert not searches(indexed_home)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"purpose": "immigration-status"}, "unknown purpose 'immigration-status'"),
+        ({"purpose": None}, "no purpose is given"),
+        ({"case": None}, "no case number"),
+        ({"case": "  "}, "the case number is empty"),
+        ({"case": "a\x1b[2Jb"}, "control or invisible character"),
+        ({"case": "a\u202eb"}, "control or invisible character"),
+        ({"case": "9" * 65}, "has 65 characters"),
+        ({"gallery": "state"}, "gallery 'state' is not granted"),
+        ({"gallery": "../../county"}, "is not granted"),
+        ({"operator": "Somebody Else"}, "--operator names 'Somebody Else'"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_before_the_photo_is_read(
+    indexed_home, open_session, photos_read, probe, asked, says
+):
+    with pytest.raises(Refused, match=says) as refused:
+        open_session(indexed_home, **asked).search(probe)
+    entry = ledger_of(indexed_home, limit=1)[0]
+
+    assert photos_read == []
+    assert refused.value.exit_code == EXIT_REFUSED
+    assert entry["type"].endswith(".refused")
+    assert (refused.value.receipt.number, refused.value.receipt.head) == (entry["number"], entry["head"])
+
+
+@pytest.mark.parametrize("operation", ["index", "look"])
+def test_a_session_asks_for_nothing_but_a_search(indexed_home, open_session, operation):
+    """An operator may index without a licence, a purpose or a case: that leave must not open a search."""
+    with pytest.raises(InputError, match=f"asks for a search, and the request is for {operation!r}"):
+        open_session(indexed_home, credential=indexed_home.operator, operation=operation)
+
+
+def test_an_operator_may_not_search(indexed_home, open_session, photos_read, probe):
+    with pytest.raises(Refused, match="operators hold no licence and may not search"):
+        open_session(indexed_home, credential=indexed_home.operator).search(probe)
+    assert photos_read == []
+
+
+def test_a_refused_probe_is_not_even_opened_and_an_allowed_one_is(indexed_home, open_session, tmp_path):
+    """The probe is a pipe: whoever opens its other end for writing waits until somebody opens it for reading."""
+    pipe, opened = tmp_path / "probe.jpg", threading.Event()
+    os.mkfifo(pipe)
+
+    def writer():
+        with open(pipe, "wb"):
+            opened.set()
+
+    waiting = threading.Thread(target=writer, daemon=True)
+    waiting.start()
+    with pytest.raises(Refused):
+        open_session(indexed_home, purpose="protest").search(pipe)
+    assert not opened.is_set()
+
+    with pytest.raises(ProbeError, match="UNREADABLE_FILE"):
+        open_session(indexed_home).search(pipe)
+    waiting.join(timeout=20)
+    assert opened.is_set()
+
+
+def test_a_moratorium_declared_while_the_photo_is_looked_at_refuses(indexed_home, open_session, monkeypatch, probe):
+    real = session_module.FaceExtractor.begin
+
+    def begin(self, path, probe=False):
+        declare(indexed_home)
+        return real(self, path, probe)
+
+    monkeypatch.setattr(session_module.FaceExtractor, "begin", begin)
+    session = open_session(indexed_home)
+    with pytest.raises(Refused, match="until there is a law"):
+        session.search(probe)
+
+    assert searches(indexed_home) == {("search.refused", None): 1}
+
+
+def test_a_moratorium_binds_the_next_probe_of_an_open_session(indexed_home, open_session, photos_read, probe):
+    session = open_session(indexed_home)
+    session.search(probe)
+    declare(indexed_home)
+    with pytest.raises(Refused):
+        session.search(probe)
+
+    assert len(photos_read) == 1
+
+
+def test_an_exempt_organisation_goes_on(indexed_home, open_session, probe):
+    declare(indexed_home, "--kind", "anti-trafficking-organisation", "--exempt-tenant", "Find Them")
+
+    lead = open_session(indexed_home, credential=indexed_home.rescue, purpose="human-trafficking").search(probe)
+
+    assert (lead.tenant, lead.candidates[0].subject) == ("Find Them", "S0004")
+    with pytest.raises(Refused):
+        open_session(indexed_home).search(probe)
+
+
+def test_without_a_ledger_entry_there_is_no_lead(indexed_home, open_session, monkeypatch, probe):
+    def full_disk(*_):
+        raise OSError("no space left")
+
+    session = open_session(indexed_home)
+    monkeypatch.setattr(Gate, "answer", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        session.search(probe)
+
+    assert not searches(indexed_home)
+
+
+def test_a_permit_cannot_be_made_by_hand():
+    with pytest.raises(TypeError, match=r"comes from Gate\.ask"):
+        Permit(object(), Request("search", "county"), None)
+
+
+def test_a_version_published_meanwhile_is_searched_next(indexed_home, open_session, probe):
+    session = open_session(indexed_home)
+    before = session.search(probe)
+    vectors = np.random.default_rng(1).normal(0, 0.1, (3, 128))
+    write_version(indexed_home.path, vectors, number=before.version + 1)
+
+    after = session.search(probe)
+
+    assert (after.version, after.faces_searched, len(after.candidates)) == (before.version + 1, 3, 3)
+    assert ledger_of(indexed_home, limit=1)[0]["body"]["answer"]["gallery_version"] == after.version
+
+
+@pytest.mark.parametrize("damage", [{"model": {"digest": "0" * 64}}, {"faces": 1}, {"format": 2}])
+def test_a_gallery_that_does_not_fit_is_refused_before_the_photo_is_read(
+    indexed_home, open_session, photos_read, probe, damage
+):
+    reseal(Gallery(indexed_home.path, "county").version().folder, **damage)
+
+    with pytest.raises(GalleryError):
+        open_session(indexed_home).search(probe)
+    assert photos_read == []
+
+
+def test_a_broken_version_published_meanwhile_is_refused_and_the_older_not_used(indexed_home, open_session, probe):
+    session = open_session(indexed_home)
+    number = session.search(probe).version + 1
+    write_version(indexed_home.path, np.zeros((3, 128)), number=number, model={"digest": "0" * 64})
+
+    with pytest.raises(GalleryError, match="distances mean nothing"):
+        session.search(probe)
+
+
+def test_an_empty_gallery_gives_a_recorded_empty_lead(home, open_session, probe):
+    write_version(home.path, np.empty((0, 128)), [])
+
+    lead = open_session(home).search(probe)
+
+    assert (lead.candidates, lead.faces_searched) == ([], 0)
+    assert searches(home) == {("search.answered", "CANDIDATES"): 1}
+
+
+def test_a_failed_search_leaves_nothing_that_the_next_probe_could_be_answered_with(
+    indexed_home, open_session, monkeypatch, probe, drawn
+):
+    """The helper is at work on the first probe when the embedder fails; its answer must not become the second's."""
+    real = session_module.Embedder
+
+    def absent():
+        raise ModelError("the network is gone")
+
+    session = open_session(indexed_home)
+    monkeypatch.setattr(session_module, "Embedder", absent)
+    with pytest.raises(ModelError):
+        session.search(probe)
+    monkeypatch.setattr(session_module, "Embedder", real)
+
+    assert session.search(drawn.list_path.parent / "probes" / "S0007.jpg").candidates[0].subject == "S0007"
+
+
+def test_a_crop_is_made_only_of_the_photo_that_was_indexed(indexed_home, open_session, probe, tmp_path):
+    session = open_session(indexed_home)
+    lead = session.search(probe)
+    copy = tmp_path / "probe.jpg"
+    copy.write_bytes(probe.read_bytes())
+
+    assert session.crop(lead.candidates[0])[:3] == b"\xff\xd8\xff"
+    assert session.crop_probe(copy, lead.probe)[:3] == b"\xff\xd8\xff"
+    copy.write_bytes((probe.parent / "S0001.jpg").read_bytes())
+    assert session.crop_probe(copy, lead.probe) is None
+    copy.unlink()
+    assert session.crop_probe(copy, lead.probe) is None
+
+
+def test_a_lead_for_machines_is_json_with_distances_as_texts(indexed_home, open_session, probe):
+    lead = open_session(indexed_home).search(probe, k=2)
+    told = json.loads(json.dumps(lead.as_json()))
+
+    assert isinstance(lead, Lead)
+    assert told["outcome"] == "CANDIDATES"
+    assert [len(one["distance"].split(".")[1]) for one in told["candidates"]] == [4, 4]
+    assert told["probe"]["name"] == "S0004.jpg"
+
+
+def test_labels_by_hand_reach_the_lead_unchanged(home, open_session, probe):
+    hostile = "<b>\x1b[31m\u202ecar\n"
+    write_version(home.path, np.zeros((1, 128)), [label(0, subject=hostile, taken=None, disposition=None)])
+
+    one = open_session(home).search(probe).candidates[0]
+
+    assert (one.subject, one.taken, one.disposition) == (hostile, None, None)
