@@ -21,6 +21,8 @@ from indexer.limits import Limits
 
 START_SECONDS = 60.0  # importing everything on a cold, busy disk
 BURIAL_SECONDS = 5.0
+# No photo does this to its decoder: a system that is going down does, and the job with it.
+_TOLD_TO_END = frozenset(f"the decoder died of {one}" for one in ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"))
 
 
 class HelperDied(Exception):
@@ -116,6 +118,8 @@ class HelperProcess:
     def _death(self) -> Exception:
         """Buries the process and returns the error that says what it died of."""
         ready, died_of = self._ready, self._bury()
+        if died_of in _TOLD_TO_END:
+            return HelperError(f"{died_of}: somebody is ending this job; run the same command again")
         if ready:
             return HelperDied(died_of)
         return HelperError(

@@ -78,20 +78,29 @@ def installed_model() -> Model:
 
 
 def cached_file(name: str, make: Callable[[], bytes]) -> Path:
-    """Returns a file of the user's cache, made on first use. Two that make it at once each write it whole.
+    """Returns a file of the user's cache, made on first use, and anew where its digest does not fit any more.
 
-    Raises ModelError for a cache that cannot be written, and whatever make raises.
+    One flipped bit in a network would move every embedding and show nowhere. Two that make the file at once
+    write the same bytes, each whole. Raises ModelError for a cache that cannot be written, and whatever make raises.
     """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "afterfact"
-    path = folder / name
-    if not path.is_file():
+    path, stated = folder / name, folder / f"{name}.sha256"
+    if not _is_whole(path, stated):
         content = make()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(path, content)
+            write_whole(stated, digest_bytes(content).encode())
         except OSError as error:
             raise ModelError(f"the model cache {folder} cannot be written ({error}); set XDG_CACHE_HOME") from error
     return path
+
+
+def _is_whole(path: Path, stated: Path) -> bool:
+    try:
+        return digest_file(path) == stated.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def converted_network() -> Path:

@@ -69,8 +69,14 @@ def open_run(folder: Path) -> Run:
     """Returns the run in a folder. Raises GalleryError where its plan is not whole."""
     content = read_sealed(folder / SETTINGS)
     values = {name: value for name, value in content.items() if name != "seal"}
-    values["repeated"] = [tuple(one) for one in values["repeated"]]
-    return Run(**{**values, "folder": folder, "root": Path(values["root"]), "limits": Limits(**values["limits"])})
+    try:
+        values["repeated"] = [tuple(one) for one in values["repeated"]]
+        return Run(**{**values, "folder": folder, "root": Path(values["root"]), "limits": Limits(**values["limits"])})
+    except (KeyError, TypeError) as error:
+        raise GalleryError(
+            f"{folder / SETTINGS} was written by another version of Afterfact ({error}); finish that run with it, or "
+            f"move {folder} away: its photos are then looked at again"
+        ) from error
 
 
 def unfinished_runs(gallery: Gallery) -> list[Run]:

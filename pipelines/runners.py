@@ -19,8 +19,6 @@ REFUSED = {
     "BundleBasedDirectRunner": "it is not made for work of this size",
     "InteractiveRunner": "it keeps every element in memory for notebooks",
 }
-# Documented for portable job servers, which know them while Beam's Python SDK does not.
-JOB_SERVER_FLAGS = frozenset({"parallelism", "max_parallelism"})
 
 
 def parse_beam_flags(flags: Sequence[str]) -> PipelineOptions:
@@ -35,7 +33,7 @@ def parse_beam_flags(flags: Sequence[str]) -> PipelineOptions:
     except SystemExit:
         raise InputError(f"Beam's flags {shlex.join(flags)!r} are malformed; give them as --name=value") from None
     for name in given:
-        if name not in known and not (name in JOB_SERVER_FLAGS and known["job_endpoint"]):
+        if name not in known:
             raise InputError(f"Beam knows no flag --{name}{nearest(name, list(known))}; its flags go after '--'")
     loose = [flag for i, flag in enumerate(flags) if not flag.startswith("-") and _takes_no_value(flags, i)]
     if loose:

@@ -110,7 +110,7 @@ class SearchSession:
             raise
 
     def _present_faces(self, permit: Permit) -> GalleryFaces:
-        """Returns the gallery's newest version, opened. One that does not fit leaves an entry, as every refusal does."""
+        """Returns the gallery's newest version, opened. One that does not fit leaves an entry, as any refusal does."""
         assert self._gate is not None
         try:
             gallery = Gallery(self._home, permit.request.gallery).require()

@@ -6,7 +6,7 @@ from functools import cache
 import dlib
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from indexer.embedder import BATCH, Embedder
 from indexer.extraction import extract_faces, stack_chips
@@ -68,13 +68,15 @@ def frontal_mugshots(folder):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["meds", "lfw"])
-def test_a_photos_embedding_agrees_with_face_recognition(embedder, real_photos, name, capsys):
+def test_a_photos_embedding_agrees_with_face_recognition(embedder, real_photos, name, capsys, monkeypatch):
+    # Its import tells Pillow, for the whole process, to take pictures that are cut off for whole; put back afterwards.
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", ImageFile.LOAD_TRUNCATED_IMAGES)
     import face_recognition
 
     folder = real_photos(name)
     paths = frontal_mugshots(folder) if name == "meds" else sorted(folder.glob("*/*.jpg"))
     distances = []
-    for path in paths[:: len(paths) // 12][:12]:
+    for path in paths[:: len(paths) // 10][:10]:
         extraction = extract_faces(path, None, Limits())
         theirs = face_recognition.face_encodings(np.asarray(Image.open(path).convert("RGB")))
         if extraction.outcome is Outcome.ENROLLED and len(theirs) == 1:
@@ -85,7 +87,7 @@ def test_a_photos_embedding_agrees_with_face_recognition(embedder, real_photos, 
             f"\n{name}: distance to face_recognition's embedding of the same photo, {len(distances)} photos: "
             f"mean {np.mean(distances):.3f}, largest {np.max(distances):.3f}"
         )
-    assert len(distances) >= 8
+    assert len(distances) >= 7
     assert np.mean(distances) < SAME_PHOTO_MEAN
     assert np.max(distances) < SAME_PHOTO_LARGEST
 

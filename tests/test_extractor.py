@@ -163,7 +163,7 @@ def test_faces_are_cut_out_and_numbered_in_the_helper(photos):
         box = extraction.faces[0].detection
         corners = (box.left, box.top, box.right, box.bottom)
         assert extractor.crop_face(path, corners, extraction.digest).startswith(b"\xff\xd8")
-        assert extractor.number_faces(path, [corners]).startswith(b"\xff\xd8")
+        assert extractor.number_faces(path, [corners], extraction.digest).startswith(b"\xff\xd8")
         assert extractor.crop_face(path, corners, "0" * 64) is None  # another photo than the one compared
         assert extractor.crop_face(str(photos / "none.jpg"), corners, extraction.digest) is None
-        assert extractor.number_faces(str(photos / "none.jpg"), [corners]) is None
+        assert extractor.number_faces(str(photos / "none.jpg"), [corners], extraction.digest) is None

@@ -166,7 +166,6 @@ def test_an_empty_archive_makes_an_empty_gallery(gallery, tmp_path):
 POINTS = {
     "commit_rows": (False, False),
     "build_index": (True, False),
-    "write_sealed": (True, True),
     "discard_run": (True, True),
 }
 

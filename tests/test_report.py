@@ -206,7 +206,7 @@ def test_moments_are_told_in_utc_and_other_texts_as_they_are(given, told):
 
 @pytest.fixture(scope="module")
 def real_sheet(_indexed, drawn, tmp_path_factory):
-    """A sheet as the command writes it, of a photo that is there, one replaced and one removed."""
+    """A sheet as the command writes it."""
     folder = tmp_path_factory.mktemp("sheet")
     home = dataclasses.replace(_indexed, path=shutil.copytree(_indexed.path, folder / "home"))
     probe = drawn.list_path.parent / "probes" / "S0004.jpg"

@@ -43,6 +43,7 @@ def test_another_of_dlibs_models_is_refused(tmp_path):
         read_network(other)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_layers_that_claim_odd_sizes_are_refused(content, tmp_path):
     """Whatever number stands where a layer's size should be, the error is ours."""
     first = content.index(b"con_4\x01") + 5

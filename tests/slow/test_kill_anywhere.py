@@ -23,7 +23,6 @@ def command(home, archive):
 def test_killed_at_random_moments(seed, home, drawn, tmp_path):
     environment = {**os.environ, "AFTERFACT_CREDENTIAL": home.operator.read_text().strip()}
     moments = random.Random(seed)
-    kills = 0
     for _ in range(12):
         process = subprocess.Popen(
             command(home, drawn.list_path),
@@ -33,16 +32,14 @@ def test_killed_at_random_moments(seed, home, drawn, tmp_path):
             stderr=subprocess.DEVNULL,
         )
         try:
-            assert process.wait(timeout=moments.uniform(1.5, 6)) == 0
+            assert process.wait(timeout=moments.uniform(1.2, 3.5)) == 0
             break
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            kills += 1
     done(home.run("index", "--gallery", "county", "--archive", drawn.list_path, credential=home.operator))
     gallery, undisturbed = Gallery(home.path, "county"), Gallery(tmp_path / "undisturbed", "county")
     index_archive(undisturbed.home, drawn.list_path)
-    assert kills or seed  # at least the first seed kills
     ended = [
         {row["location"]: (row["photo_digest"], row["outcome"], row["embedding"]) for row in rows_of(one).values()}
         for one in (gallery, undisturbed)
