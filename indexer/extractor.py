@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from indexer.photo import read_photo
 from indexer.picture import Box
 from indexer.quality import Quality
 from indexer.weights import CHIP_PIXELS
+
+AHEAD = 1  # photos that wait in the helper while one is being handed over
 
 
 class FaceExtractor:
@@ -67,9 +71,38 @@ class FaceExtractor:
         return finish
 
     def extract_faces(self, paths: Iterable[str], probe: bool = False) -> Iterator[Extraction]:
-        """Yields one extraction a path, in order. Never raises for what a photo is."""
-        for path in paths:
-            yield self.begin(path, probe)()
+        """Yields one extraction a path, in order. Never raises for what a photo is.
+
+        The helper has the next photo before this one is handed over, so that it never waits for its caller.
+        """
+        asked: deque[tuple[str, dict[str, Any]]] = deque()
+        try:
+            for path in paths:
+                request = {"task": "probe" if probe else "archive", "path": path}
+                self._send(request)
+                asked.append((path, request))
+                if len(asked) > AHEAD:
+                    yield self._finish(asked)
+            while asked:
+                yield self._finish(asked)
+        finally:
+            if asked:
+                self.close()  # answers left waiting would be taken for the next photo's
+
+    def _send(self, request: dict[str, Any]) -> None:
+        with contextlib.suppress(HelperDied):  # receive() tells it again, for the photo that it died of
+            self._helper.send(request)
+
+    def _finish(self, asked: deque[tuple[str, dict[str, Any]]]) -> Extraction:
+        path, request = asked[0]
+        try:
+            extraction = _extraction(*self._helper.receive())
+        except HelperDied:
+            extraction = self._once_more(path, request)
+            for _, lost in list(asked)[1:]:
+                self._send(lost)
+        asked.popleft()
+        return extraction
 
     def crop_face(self, path: str, box: Box, digest: str) -> bytes | None:
         """Returns the JPEG of indexer.picture.crop_face, or None where that photo cannot be shown any more."""

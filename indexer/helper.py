@@ -68,7 +68,7 @@ def serve(connection: Connection) -> None:
             signal.setitimer(signal.ITIMER_REAL, limits.decode_seconds + ORPHAN_SECONDS)
             header, blobs = answer(request, root, limits)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            connection.send_bytes(json.dumps({**header, "blobs": len(blobs)}).encode())
+            connection.send_bytes(json.dumps({**header, "number": request["number"], "blobs": len(blobs)}).encode())
             for blob in blobs:
                 connection.send_bytes(blob)
         except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -42,6 +42,7 @@ class HelperProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._ready = False
+        self._asked = self._answered = 0
 
     def start(self) -> None:
         """Starts the process where it is not running. Raises HelperError where the system has none to give."""
@@ -70,6 +71,7 @@ class HelperProcess:
         except OSError as error:
             raise HelperError(f"the decoder's process cannot be started ({error}); free memory or processes") from error
         self._ready = False
+        self._asked = self._answered = 0
         self._connection.send_bytes(json.dumps(self._settings).encode())
 
     def close(self) -> None:
@@ -91,21 +93,32 @@ class HelperProcess:
         try:
             self.start()
             assert self._connection is not None
-            self._connection.send_bytes(json.dumps(request).encode())
+            self._asked += 1
+            self._connection.send_bytes(json.dumps({**request, "number": self._asked}).encode())
         except OSError as error:
             raise self._death() from error
 
     def receive(self) -> tuple[dict[str, Any], list[bytes]]:
-        """Waits for the answer, within the limits' decode_seconds. Raises HelperDied."""
-        assert self._connection is not None
+        """Waits for the next answer, within the limits' decode_seconds. Answers come in the order of the requests.
+
+        Raises HelperDied, and HelperError where it answers another request than the next.
+        """
+        if self._connection is None:
+            raise HelperDied("the decoder died before")
         try:
             if not self._ready:
                 self._read_within(START_SECONDS)
                 self._ready = True
             header = json.loads(self._read_within(self._seconds))
-            return header, [self._connection.recv_bytes() for _ in range(header["blobs"])]
+            blobs = [self._connection.recv_bytes() for _ in range(header["blobs"])]
         except (EOFError, OSError) as error:
             raise self._death() from error
+        self._answered += 1
+        if header["number"] != self._answered:
+            # One photo's face under another's name is the one mistake that must not be possible.
+            self.close()
+            raise HelperError(f"the decoder answered request {header['number']} for {self._answered}; report this")
+        return header, blobs
 
     def _read_within(self, seconds: float) -> bytes:
         assert self._connection is not None

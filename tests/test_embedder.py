@@ -125,7 +125,17 @@ def test_the_graph_is_converted_once_and_is_the_same_every_time(tmp_path, monkey
     assert second.read_bytes() == first.read_bytes()
     made = second.stat().st_mtime_ns
     assert converted_network().stat().st_mtime_ns == made
-    assert [path.name for path in (tmp_path / "afterfact").iterdir()] == [first.name]
+    assert {path.name for path in (tmp_path / "afterfact").iterdir()} == {first.name, f"{first.name}.sha256"}
+
+
+def test_a_flipped_byte_in_the_cached_graph_is_never_used(tmp_path, monkeypatch):
+    whole = converted_network().read_bytes()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cached = converted_network()
+    spoiled = bytearray(whole)
+    spoiled[11_000_000] ^= 1
+    cached.write_bytes(spoiled)
+    assert converted_network().read_bytes() == whole
 
 
 def test_a_cache_that_cannot_be_written_is_told(tmp_path, monkeypatch):
