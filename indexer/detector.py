@@ -24,6 +24,9 @@ THOROUGH_LOOKS = (240, 400, 1000)  # all of these for a probe, whose every face 
 ENLARGEMENT = 1.4
 SMALL_PICTURE = 500
 LARGEST_ENLARGEMENT = 2.0  # as face_recognition's default of one upsampling
+# A face narrower than this share of the picture leaves room for somebody beside it, who may be half as large:
+# then one finer look is taken. In the mugshots and portraits measured the one face was wider (0.36 to 0.83).
+ROOM = 0.35
 OVERLAP = 0.3  # intersection over union above which two boxes are one face
 
 
@@ -57,7 +60,7 @@ class Detector(Protocol):
 class HogDetector:
     """dlib's frontal face detector on copies of growing size."""
 
-    name = f"dlib-hog {LOOKS} x{ENLARGEMENT} {SMALL_PICTURE} x{LARGEST_ENLARGEMENT}"
+    name = f"dlib-hog {LOOKS} x{ENLARGEMENT} {SMALL_PICTURE} x{LARGEST_ENLARGEMENT} {ROOM}"
 
     @cached_property
     def _hog(self) -> Any:
@@ -71,6 +74,9 @@ class HogDetector:
         grey = Image.fromarray(rgb).convert("L")
         for size in _sizes(grey, LOOKS):
             if found := self._look(grey, size):
+                if found[0].width < ROOM * grey.width:
+                    finer = min(2 * size, _largest(grey))
+                    return _one_box_a_face(found + self._look(grey, finer))
                 return found
         return []
 
@@ -106,9 +112,13 @@ def _unpacked_detector() -> bytes:
         return path.read_bytes()
 
 
-def _sizes(grey: Image.Image, looks: tuple[int, ...]) -> list[int]:
+def _largest(grey: Image.Image) -> int:
     side = min(grey.size)
-    largest = int(min(max(ENLARGEMENT * side, SMALL_PICTURE), LARGEST_ENLARGEMENT * side))
+    return int(min(max(ENLARGEMENT * side, SMALL_PICTURE), LARGEST_ENLARGEMENT * side))
+
+
+def _sizes(grey: Image.Image, looks: tuple[int, ...]) -> list[int]:
+    largest = _largest(grey)
     return [size for size in looks if size <= largest] or [largest]
 
 
