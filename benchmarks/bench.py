@@ -20,9 +20,9 @@ from pathlib import Path
 import psutil
 
 HERE = Path(__file__).parent
-ROUNDS = 3
+ROUNDS = 5
 PEER_PHOTOS = 120
-OUR_PHOTOS = 3000  # enough that starting the runner is not what is measured
+OUR_PHOTOS = 2400  # enough that starting the runner is not what is measured
 NAMES = {"peer": "face_recognition, Pool(2)", "bare": "our bare loop, 2 processes", "beam": "our Beam job, 2 workers"}
 
 
