@@ -53,7 +53,7 @@ def measure(name: str, folder: Path, home: Path) -> dict[str, float]:
         **figures,
         "rate": figures["photos"] / figures["seconds"],
         "peak_mb": peak / 1e6,
-        "whole": time.perf_counter() - started,
+        "start_up": time.perf_counter() - started - figures["seconds"] - figures.get("measuring", 0.0),
     }
 
 
@@ -110,10 +110,10 @@ def bulk(name: str, source: list[Path], work: Path) -> Path:
         middle = {key: statistics.median(one[who][key] for one in rounds) for key in rounds[0][who]}
         of_peer = statistics.median(one[who]["rate"] / one["peer"]["rate"] for one in rounds)
         of_bare = statistics.median(one[who]["rate"] / one["bare"]["rate"] for one in rounds)
-        found, start_up = middle["faces"] / middle["photos"], middle["whole"] - middle["seconds"]
+        found = middle["faces"] / middle["photos"]
         print(
             f"  {says:28} {middle['rate']:9.1f} {of_peer:7.1f}x {of_bare:7.0%} {found:7.1%} {middle['peak_mb']:8.0f} "
-            f"{start_up:10.1f}"
+            f"{middle['start_up']:10.1f}"
         )
     return work / name / f"home{ROUNDS - 1}"
 
