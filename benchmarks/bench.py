@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 HERE = Path(__file__).parent
-ROUNDS = 5
+ROUNDS = 3
 PEER_PHOTOS = 120
 OUR_PHOTOS = 2400  # enough that starting the runner is not what is measured
 NAMES = {"peer": "face_recognition, Pool(2)", "bare": "our bare loop, 2 processes", "beam": "our Beam job, 2 workers"}
