@@ -7,17 +7,15 @@ and `roll_forward` builds whatever index is missing.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from foundation.files import digest_bytes, sync_folder, write_whole
+from foundation.files import digest_bytes, sync_tree, write_whole
 from indexer.accounting import Accounting, AccountingError, rejections_csv
 from indexer.gallery import Gallery, GalleryError, Version, write_sealed
 from indexer.models import installed_model
@@ -195,7 +193,8 @@ def roll_forward(gallery: Gallery) -> Version | None:
         return None
     number = table.version()
     if number not in gallery.version_numbers():
-        _sync_table(gallery.table)
+        # deltalake calls no fsync; index.json must not outlive what it describes.
+        sync_tree(gallery.table)
         build_index(gallery, table)
     return gallery.version(number)
 
@@ -222,16 +221,3 @@ def roll_back(gallery: Gallery, number: int) -> Version:
     version = roll_forward(gallery)
     assert version is not None
     return version
-
-
-def _sync_table(folder: Path) -> None:
-    # deltalake calls no fsync; index.json must not outlive what it describes.
-    for place in (folder, folder / "_delta_log"):
-        for entry in place.iterdir():
-            if entry.is_file():
-                handle = os.open(entry, os.O_RDONLY)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
-        sync_folder(place)
