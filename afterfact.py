@@ -17,13 +17,13 @@ from foundation.errors import EXIT_ERROR, EXIT_USAGE, AfterfactError
 from foundation.terminal import CONTEXT, printable
 
 ROOMS = {
-    "init": ("access.commands", "Make a data home and the first operator's credential."),
+    "init": ("access.commands.init", "Make a data home and the first operator's credential."),
     "index": ("pipelines.commands", "Index an archive of photos into a gallery."),
     "gallery": ("pipelines.gallery_commands", "List, show, verify and roll back galleries."),
     "search": ("search.commands", "Search a gallery for the face in a probe photo."),
-    "tenant": ("access.tenant_commands", "Register tenants; suspend, reinstate and revoke their licences."),
-    "moratorium": ("access.moratorium_commands", "Declare, show and lift moratoria."),
-    "audit": ("access.audit_commands", "Show and verify the ledger."),
+    "tenant": ("access.commands.tenants", "Register tenants; suspend, reinstate and revoke their licences."),
+    "moratorium": ("access.commands.moratoria", "Declare, show and lift moratoria."),
+    "audit": ("access.commands.audit", "Show and verify the ledger."),
     "demo": ("demo.commands", "Draw an archive of invented faces; take the guided tour."),
 }
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import setup
 
-PACKAGES = ["access", "configs", "demo", "foundation", "indexer", "pipelines", "search"]
+PACKAGES = ["access", "access.acts", "access.commands", "access.ledger", "configs", "demo", "foundation", "indexer", "pipelines", "search"]
 
 RUNTIME = [
     "apache-beam>=2.77,<2.78",  # the bulk index runs on it; FnApiRunner locally, Flink and others by flag

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from access.chain import Draft, Entry
 from access.credentials import authenticate
 from access.decision import Decision, Request, Who, decide, decide_act
-from access.ledger import Ledger
+from access.ledger.chain import Draft, Entry
+from access.ledger.ledger import Ledger
 from access.names import recordable
 from access.rules import Rules, rules_from
 from access.vocabulary import Vocabulary, load_vocabulary

@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from access.chain import Draft
+from access.acts.registry import issued
 from access.credentials import NewCredential, make_credential
-from access.ledger import DATABASE, KEY, MARK, Ledger
+from access.ledger.chain import Draft
+from access.ledger.ledger import DATABASE, KEY, MARK, Ledger
 from access.names import read_name
-from access.registry import issued
 from foundation.errors import InputError
 from foundation.files import sync_folder
 

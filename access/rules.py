@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from access.chain import FORMAT, Entry
-from access.errors import LedgerUnreadable
+from access.ledger.chain import FORMAT, Entry
+from access.ledger.errors import LedgerUnreadable
 
 OPERATIONS = ("search", "index")
 """What a tenant can be granted and a moratorium can bar."""

@@ -140,7 +140,7 @@ def search(home: Path, probe: Path, work: Path) -> None:
 
     from access.gate import Gate, Request
     from access.homes import make_home
-    from access.registry import Registry
+    from access.acts.registry import Registry
     from indexer.gallery import Gallery
     from indexer.search_files import enrolled_faces
     from indexer.table import open_table

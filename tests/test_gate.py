@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from access.acts.registry import MoratoriumTerms, Registry
 from access.credentials import make_credential
-from access.errors import LedgerAbsent, LedgerTampered
 from access.gate import Gate, Permit, Receipt, Refused, Request
 from access.homes import make_home
-from access.ledger import DATABASE, Ledger
-from access.registry import MoratoriumTerms, Registry
-from access.verification import verify
+from access.ledger.errors import LedgerAbsent, LedgerTampered
+from access.ledger.ledger import DATABASE, Ledger
+from access.ledger.verification import verify
 from foundation.errors import EXIT_REFUSED, InputError
 
 SEARCH = Request("search", "county", purpose="robbery", case="2026-0117", operator="D. Ito")

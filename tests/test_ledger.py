@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from access.chain import Draft, canonical
-from access.errors import (
+from access.ledger.chain import Draft, canonical
+from access.ledger.errors import (
     LedgerAbsent,
     LedgerBusy,
     LedgerClockError,
@@ -23,8 +23,8 @@ from access.errors import (
     LedgerUnreadable,
     MarkError,
 )
-from access.ledger import DATABASE, KEY, MARK, Ledger
-from access.verification import verify
+from access.ledger.ledger import DATABASE, KEY, MARK, Ledger
+from access.ledger.verification import verify
 
 NOON = "2026-03-01T12:00:00.000000Z"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from access.chain import Draft, Entry, canonical, seal
-from access.errors import LedgerUnreadable
+from access.ledger.chain import Draft, Entry, canonical, seal
+from access.ledger.errors import LedgerUnreadable
 from access.names import read_name, recordable
 from access.rules import rules_from
 from access.times import later, read_end, read_moment, shown

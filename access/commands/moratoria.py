@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from access.acts.registry import MoratoriumTerms, Registry
 from access.gate import Gate
 from access.names import read_name
-from access.registry import MoratoriumTerms, Registry
 from access.rules import Moratorium
 from access.times import shown
 from access.vocabulary import one_of

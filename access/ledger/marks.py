@@ -10,7 +10,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from access.errors import MarkError
+from access.ledger.errors import MarkError
 from foundation.files import write_whole
 
 _WIDTH = 96

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from access.errors import LedgerBusy, LedgerUnreadable
+from access.ledger.errors import LedgerBusy, LedgerUnreadable
 
 WAIT_SECONDS = 10
 """How long a transaction waits for another process before LedgerBusy."""

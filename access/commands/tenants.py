@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from access.commands import save_option, tell_credential
+from access.acts.registry import Registry, tenant_named
+from access.commands.init import save_option, tell_credential
 from access.credentials import NewCredential, saved_credential
 from access.gate import Gate
-from access.registry import Registry, tenant_named
 from access.rules import OPERATIONS, Rules, Tenant
 from access.times import shown
 from foundation.errors import InputError

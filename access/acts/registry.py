@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from access.chain import Draft, Entry
 from access.credentials import NewCredential, make_credential
 from access.gate import Gate
+from access.ledger.chain import Draft, Entry
 from access.names import read_name, read_reason, recordable
 from access.rules import OPERATIONS, Rules, Tenant
 from access.times import read_end, read_moment, shown

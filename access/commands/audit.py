@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from access.gate import Gate
-from access.ledger import Ledger, Recorded
+from access.ledger.ledger import Ledger, Recorded
+from access.ledger.verification import verify as verify_ledger
 from access.times import shown
-from access.verification import verify as verify_ledger
 from foundation.errors import EXIT_ERROR
 from foundation.terminal import (
     CONTEXT,

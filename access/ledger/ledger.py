@@ -17,10 +17,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, text, update
 
-from access.chain import FIRST_LINK, FORMAT, RULE_TYPES, Draft, Entry, canonical, commitment, seal
-from access.errors import LedgerAbsent, LedgerClockError, LedgerTampered, LedgerUnreadable
-from access.marks import HighWaterMark
-from access.store import (
+from access.ledger.chain import FIRST_LINK, FORMAT, RULE_TYPES, Draft, Entry, canonical, commitment, seal
+from access.ledger.errors import LedgerAbsent, LedgerClockError, LedgerTampered, LedgerUnreadable
+from access.ledger.marks import HighWaterMark
+from access.ledger.sqlite import (
     DETAILS,
     ENTRIES,
     HEAD,

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from access.chain import FIRST_LINK, Entry, commitment
-from access.errors import MarkError
-from access.ledger import Ledger
+from access.ledger.chain import FIRST_LINK, Entry, commitment
+from access.ledger.errors import MarkError
+from access.ledger.ledger import Ledger
 
 _BATCH = 5000
 

@@ -1,0 +1,1 @@
+"""The ledger itself: a chain of sealed entries, where it lies, and how it is checked. It knows no rule."""
