@@ -22,8 +22,10 @@ ROOMS = {
     "gallery": ("pipelines.gallery_commands", "List, show, verify and roll back galleries."),
     "search": ("search.commands", "Search a gallery for the face in a probe photo."),
     "tenant": ("access.commands.tenants", "Register tenants; suspend, reinstate and revoke their licences."),
-    "moratorium": ("access.commands.moratoria", "Declare, show and lift moratoria."),
-    "audit": ("access.commands.audit", "Show and verify the ledger."),
+    "moratorium": ("access.commands.moratoria", "Declare, show, change and lift moratoria."),
+    "access": ("access.commands.access", "Check what would be decided; approve queries; rotate your credential."),
+    "operator": ("access.commands.operators", "Add and remove operators: administrators, officers, auditors."),
+    "audit": ("access.commands.audit", "Show, verify, export and report the ledger; erase under an order."),
     "demo": ("demo.commands", "Draw an archive of invented faces; take the guided tour."),
 }
 

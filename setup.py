@@ -4,7 +4,18 @@ from pathlib import Path
 
 from setuptools import setup
 
-PACKAGES = ["access", "access.acts", "access.commands", "access.ledger", "configs", "demo", "foundation", "indexer", "pipelines", "search"]
+PACKAGES = [
+    "access",
+    "access.acts",
+    "access.commands",
+    "access.ledger",
+    "configs",
+    "demo",
+    "foundation",
+    "indexer",
+    "pipelines",
+    "search",
+]
 
 RUNTIME = [
     "apache-beam>=2.77,<2.78",  # the bulk index runs on it; FnApiRunner locally, Flink and others by flag
@@ -58,7 +69,7 @@ setup(
     py_modules=["afterfact"],
     packages=PACKAGES,
     package_data={
-        "configs": ["*.yaml", "jobs/*.yaml"],
+        "configs": ["*.yaml", "jobs/*.yaml", "moratoria/*.yaml"],
         "search": ["templates/*.html"],
     },
     install_requires=RUNTIME,

@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from access.names import name_problem, recordable, tidy
-from access.rules import OPERATIONS, Credential, Licence, Moratorium, Rules, Tenant
+from access import roles
+from access.findings import Finding, allows, quoted, refuses
+from access.judging import Judge, Party
+from access.names import name_problem
+from access.requests import NOTHING_KNOWN, History, Request
+from access.rules import OPERATIONS, Credential, Rules, Tenant
 from access.times import shown
 from access.vocabulary import Vocabulary
 from foundation.errors import nearest
 
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked. `operator` names the person who asks, where the credential is an organisation's.
-
-    `operation` is "search" or "index". `purpose` and `case` are needed for a search.
-    """
-
-    operation: str
-    gallery: str
-    purpose: str | None = None
-    case: str | None = None
-    operator: str | None = None
-
-    def tidied(self) -> Request:
-        """Returns the request with every text in Unicode's composed form, as names are kept."""
-        texts = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        return dataclasses.replace(self, **{name: tidy(text) for name, text in texts.items()})
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one rule said. `rule` is its sort ("licence", "moratorium", ...); `name` names a moratorium."""
-
-    rule: str
-    effect: Literal["refuses", "allows", "exempts"]
-    text: str
-    name: str | None = None
+ASKED_WITH_A_CASE = ("search", "evaluate")
+"""Operations that need a purpose, a case number and a person."""
 
 
 @dataclass(frozen=True)
@@ -61,176 +40,198 @@ class Decision:
     findings: tuple[Finding, ...]
 
     @property
-    def allowed(self) -> bool:
-        """Whether a rule allows and none refuses. No finding at all is a refusal."""
+    def outcome(self) -> Literal["allowed", "held", "refused"]:
+        """Allowed where a rule allows and none refuses or holds; held where only an approver is missing."""
         effects = {finding.effect for finding in self.findings}
-        return "allows" in effects and "refuses" not in effects
+        if "refuses" in effects or "allows" not in effects:
+            return "refused"
+        return "held" if "holds" in effects else "allowed"
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the outcome is "allowed"."""
+        return self.outcome == "allowed"
 
     @property
     def reasons(self) -> str:
-        """One line: every rule that refused, then every exemption, with its dates."""
-        spoken = [finding.text for finding in self.findings if finding.effect == "refuses"]
-        spoken += [finding.text for finding in self.findings if finding.effect == "exempts"]
-        return "; ".join(spoken)
+        """One line: every rule that refused, then what it is held for, then every exemption, with dates."""
+        return "; ".join(
+            finding.text for effect in ("refuses", "holds", "exempts") for finding in self.findings_that(effect)
+        )
+
+    def findings_that(self, effect: str) -> list[Finding]:
+        """Returns the findings of one effect."""
+        return [finding for finding in self.findings if finding.effect == effect]
 
 
-def decide(rules: Rules, vocabulary: Vocabulary, credential_id: str | None, request: Request, now: str) -> Decision:
-    """Decides a search or an index run, at a moment, for the credential that was proven (None: none was).
+def decide(
+    rules: Rules,
+    vocabulary: Vocabulary,
+    credential_id: str | None,
+    request: Request,
+    now: str,
+    history: History = NOTHING_KNOWN,
+) -> Decision:
+    """Decides a request, at a moment, for the credential that was proven (None: none was).
 
     Whatever is unknown refuses. All refusals are found, not only the first.
     """
     credential = rules.credentials.get(credential_id) if credential_id else None
-    findings = [_credential(credential)]
-    if request.operation not in OPERATIONS:
-        findings.append(
-            _refuses("operation", f"{_quoted(request.operation)} is no operation ({', '.join(OPERATIONS)})")
-        )
-    findings += _purpose(request, vocabulary)
-    findings += _case(request)
+    findings = [_credential(credential, now), *_form(request, vocabulary)]
     if credential is None:
         return Decision(Who("unknown", "unknown"), tuple(findings))
     findings += _person(credential, request)
     who = Who(credential.role, credential.holder, None, credential.person or request.operator, credential.id)
+    judge = Judge(rules, vocabulary, request, now, history)
     if credential.role == "operator":
-        findings.append(_house(credential, request))
+        findings += [_house(rules, credential, request), *judge.owner(besides=frozenset())]
         return Decision(who, tuple(findings))
     tenant = rules.tenants.get(credential.holder)
     if credential.role != "tenant" or tenant is None:
-        findings.append(_refuses("credential", f"credential {credential.id} belongs to nobody that is registered"))
+        findings.append(refuses("credential", f"credential {credential.id} belongs to nobody that is registered"))
         return Decision(who, tuple(findings))
-    findings += _licence(tenant, now)
-    findings += _grants(tenant, request, vocabulary)
-    for moratorium in rules.moratoria.values():
-        findings += _moratorium(moratorium, tenant, request, now)
-    return Decision(dataclasses.replace(who, kind=tenant.kind), tuple(findings))
+    return Decision(dataclasses.replace(who, kind=tenant.kind), (*findings, *judge.tenant(tenant, who.person)))
 
 
-def decide_act(rules: Rules, credential_id: str | None, act: str) -> Decision:
-    """Decides an operator's act on the registry or the house ("tenant.suspend", "audit.show")."""
+def check(
+    rules: Rules, vocabulary: Vocabulary, tenant: Tenant, request: Request, now: str, history: History
+) -> Decision:
+    """Decides as if a tenant asked, whatever its credential and person: for a dry run."""
+    judge = Judge(rules, vocabulary, request, now, history)
+    findings = (*_form(request, vocabulary), *judge.tenant(tenant, request.operator))
+    return Decision(Who("tenant", tenant.name, tenant.kind, request.operator), findings)
+
+
+def blocked(rules: Rules, tenant: Tenant, now: str) -> list[Finding]:
+    """Returns every rule that keeps a tenant from searching now, whatever it searches for."""
+    party = Party("", tenant, rules.names_of(tenant))
+    request = Request("search", "")
+    judge = Judge(rules, None, request, now, History())
+    return [one for one in (*judge.licence(party), *judge.moratoria(party)) if one.effect == "refuses"]
+
+
+def decide_act(rules: Rules, credential_id: str | None, act: str, now: str, authority: str | None = None) -> Decision:
+    """Decides an operator's act on the registry or the house ("tenant.suspend", "audit.show").
+
+    `authority`: the one whose operators alone may do it. Raises KeyError for an act that access.roles does not know.
+    """
     credential = rules.credentials.get(credential_id) if credential_id else None
-    findings = [_credential(credential)]
+    findings = [_credential(credential, now)]
     if credential is None:
         return Decision(Who("unknown", "unknown"), tuple(findings))
     tenant = rules.tenants.get(credential.holder) if credential.role == "tenant" else None
     who = Who(credential.role, credential.holder, tenant.kind if tenant else None, credential.person, credential.id)
-    if credential.role == "operator" and credential.holder in rules.operators:
-        findings.append(_allows("role", f"{_quoted(credential.holder)} is an operator of this archive"))
+    operator = rules.operator(credential.holder) if credential.role == "operator" else None
+    name = quoted(credential.holder)
+    if operator is None:
+        findings.append(refuses("role", f"{act} is for operators of this archive, and {name} is none"))
+    elif not roles.may(operator.role, act):
+        able = " or ".join(sorted(roles.MAY[act]))
+        findings.append(refuses("role", f"{act} is for role {able}, and {name} is {operator.role}"))
+    elif authority is not None and operator.authority != authority:
+        text = f"only operators of the {authority} may do {act} here, and {name} is the {operator.authority}'s"
+        findings.append(refuses("authority", text))
     else:
-        findings.append(
-            _refuses("role", f"{act} is for operators of this archive, and {_quoted(credential.holder)} is none")
-        )
+        findings.append(allows("role", f"{name} is {operator.role} of this archive, for the {operator.authority}"))
     return Decision(who, tuple(findings))
 
 
-def _credential(credential: Credential | None) -> Finding:
+def decide_bearer(rules: Rules, credential_id: str | None, now: str) -> Decision:
+    """Decides what the bearer of a valid credential may do with it: put a new one in its place."""
+    credential = rules.credentials.get(credential_id) if credential_id else None
     if credential is None:
-        return _refuses("credential", "the credential is not known here; ask an operator for a new one")
-    owner = f"credential {credential.id} of {_quoted(credential.holder)}"
+        return Decision(Who("unknown", "unknown"), (_credential(None, now),))
+    who = Who(credential.role, credential.holder, None, credential.person, credential.id)
+    return Decision(who, (_credential(credential, now),))
+
+
+def decide_approval(rules: Rules, credential_id: str | None, tenant: Tenant, now: str) -> Decision:
+    """Decides whether the bearer may approve a tenant's queries: an operator, or an approver of the same tenant."""
+    credential = rules.credentials.get(credential_id) if credential_id else None
+    if credential is None or credential.role != "tenant":
+        return decide_act(rules, credential_id, "access.approve", now)
+    decision = decide_bearer(rules, credential_id, now)
+    name = quoted(credential.person or credential.holder)
+    if not credential.approver:
+        found = [refuses("role", f"{name} is no approver; ask an operator for a credential with --approver")]
+    elif credential.holder != tenant.name:
+        text = f"{name} approves for {quoted(credential.holder)} only, not for {quoted(tenant.name)}"
+        found = [refuses("role", text)]
+    else:
+        found = [allows("role", f"{name} is an approver of {quoted(tenant.name)}"), *_standing(rules, tenant, now)]
+    return dataclasses.replace(decision, findings=(*decision.findings, *found))
+
+
+def with_new_licence(decision: Decision, rules: Rules, tenant: Tenant, now: str) -> Decision:
+    """Returns an act's decision with what moratoria on new licences say to the tenant that it would license."""
+    judge = Judge(rules, None, Request("new-licences", ""), now, History())
+    spoken = judge.moratoria(Party("", tenant, rules.names_of(tenant)))
+    return dataclasses.replace(decision, findings=(*decision.findings, *spoken))
+
+
+def _standing(rules: Rules, tenant: Tenant, now: str) -> list[Finding]:
+    judge = Judge(rules, None, Request("search", ""), now, NOTHING_KNOWN)
+    return judge.licence(Party("", tenant, rules.names_of(tenant)))
+
+
+def _credential(credential: Credential | None, now: str) -> Finding:
+    if credential is None:
+        return refuses("credential", "the credential is not known here; ask an operator for a new one")
+    owner = f"credential {credential.id} of {quoted(credential.holder)}"
     if credential.revoked is not None:
-        return _refuses("credential", f"{owner} was revoked on {shown(credential.revoked)}: {credential.revoked_why}")
-    return _allows("credential", f"{owner} is valid since {shown(credential.issued)}")
+        return refuses("credential", f"{owner} was revoked on {shown(credential.revoked)}: {credential.revoked_why}")
+    if not credential.usable(now):
+        return refuses("credential", f"{owner} expired on {shown(credential.until)}; ask an operator for a new one")
+    return allows("credential", f"{owner} is valid since {shown(credential.issued)}")
 
 
-def _house(credential: Credential, request: Request) -> Finding:
-    name = _quoted(credential.holder)
-    if request.operation == "index":
-        return _allows("role", f"{name} is an operator of this archive and may index it")
-    return _refuses("role", f"{name} is an operator: operators hold no licence and may not search; ask as a tenant")
+def _house(rules: Rules, credential: Credential, request: Request) -> Finding:
+    name = quoted(credential.holder)
+    operator = rules.operator(credential.holder)
+    if operator is None:
+        return refuses("role", f"{name} is no operator any more")
+    if request.operation not in ("index", "read"):
+        text = f"{name} is an operator: operators hold no licence and may not search; ask as a tenant"
+        return refuses("role", text)
+    if not roles.may(operator.role, f"gallery.{request.operation}"):
+        return refuses("role", f"{request.operation} is for administrators, and {name} is {operator.role}")
+    return allows("role", f"{name} is {operator.role} of this archive and may {request.operation} its galleries")
 
 
-def _purpose(request: Request, vocabulary: Vocabulary) -> list[Finding]:
+def _form(request: Request, vocabulary: Vocabulary) -> Iterator[Finding]:
+    """What the request must say whoever asks."""
+    if request.operation not in OPERATIONS:
+        yield refuses("operation", f"{quoted(request.operation)} is no operation ({', '.join(OPERATIONS)})")
+    asked = request.operation in ASKED_WITH_A_CASE or request.operation not in OPERATIONS
     known = sorted(vocabulary.purposes)
-    if request.purpose is None:
-        if request.operation == "index":
-            return []
-        return [_refuses("purpose", f"no purpose is given; name one of: {', '.join(known)}")]
     if request.purpose in vocabulary.purposes:
-        return [_allows("purpose", f"{request.purpose} is a purpose that is allowed here")]
-    near = nearest(request.purpose[:100], known)
-    return [_refuses("purpose", f"unknown purpose {_quoted(request.purpose)}{near} (known: {', '.join(known)})")]
-
-
-def _case(request: Request) -> list[Finding]:
-    if request.operation == "index" and request.case is None:
-        return []
-    if request.case is None:
-        return [_refuses("case", "no case number is given; a search belongs to a case")]
-    problem = name_problem(request.case)
-    return [_refuses("case", f"the case number {problem}")] if problem else []
+        yield allows("purpose", f"{request.purpose} is a purpose that is allowed here")
+    elif request.purpose is not None:
+        near = nearest(request.purpose[:100], known)
+        yield refuses("purpose", f"unknown purpose {quoted(request.purpose)}{near} (known: {', '.join(known)})")
+    elif asked:
+        yield refuses("purpose", f"no purpose is given; name one of: {', '.join(known)}")
+    if request.case is not None:
+        problem = name_problem(request.case)
+        if problem:
+            yield refuses("case", f"the case number {problem}")
+    elif asked:
+        yield refuses("case", "no case number is given; a search belongs to a case")
+    bases = sorted(vocabulary.bases)
+    if request.basis is not None and request.basis not in bases:
+        near = nearest(request.basis[:100], bases)
+        yield refuses("statement", f"unknown basis {quoted(request.basis)}{near} (known: {', '.join(bases)})")
 
 
 def _person(credential: Credential, request: Request) -> list[Finding]:
     if credential.person is not None:
         if request.operator is None or request.operator == credential.person:
             return []
-        text = f"the credential is {_quoted(credential.person)}'s own, and --operator names {_quoted(request.operator)}"
-        return [_refuses("person", text)]
+        text = f"the credential is {quoted(credential.person)}'s own, and --operator names {quoted(request.operator)}"
+        return [refuses("person", text)]
     if request.operator is None:
-        return [_refuses("person", "the credential is an organisation's; name the person who asks with --operator")]
+        if request.operation == "read":
+            return []
+        return [refuses("person", "the credential is an organisation's; name the person who asks with --operator")]
     problem = name_problem(request.operator)
-    return [_refuses("person", f"the name given with --operator {problem}")] if problem else []
-
-
-def _licence(tenant: Tenant, now: str) -> list[Finding]:
-    licence: Licence = tenant.licence
-    since = f"since {shown(licence.since)}"
-    whose = f"the licence of {_quoted(tenant.name)}"
-    found = []
-    if licence.state == "revoked":
-        found.append(_refuses("licence", f"{whose} is revoked {since}, for good: {licence.why}"))
-    elif licence.state == "suspended":
-        found.append(_refuses("licence", f"{whose} is suspended {since}, until it is reinstated: {licence.why}"))
-    if licence.state != "revoked" and licence.ended(now):
-        found.append(_refuses("licence", f"{whose} expired on {shown(licence.until)}"))
-    if not found:
-        end = f"until {shown(licence.until)}" if licence.until else "without an end"
-        found.append(_allows("licence", f"{whose} is active {since}, {end}"))
-    return found
-
-
-def _grants(tenant: Tenant, request: Request, vocabulary: Vocabulary) -> list[Finding]:
-    name = _quoted(tenant.name)
-    found = []
-    if tenant.kind not in vocabulary.kinds:
-        found.append(_refuses("kind", f"{name} is of kind {tenant.kind!r}, which configs/kinds.yaml does not know"))
-    if request.gallery in tenant.galleries:
-        found.append(_allows("gallery", f"gallery {request.gallery!r} is granted to {name}"))
-    else:
-        granted = ", ".join(sorted(tenant.galleries))
-        text = f"gallery {_quoted(request.gallery)} is not granted to {name} (granted: {granted})"
-        found.append(_refuses("gallery", text))
-    if request.operation in tenant.operations:
-        found.append(_allows("operation", f"{request.operation} is granted to {name}"))
-    elif request.operation in OPERATIONS:
-        granted = ", ".join(sorted(tenant.operations))
-        found.append(_refuses("operation", f"{request.operation} is not granted to {name} (granted: {granted})"))
-    return found
-
-
-def _moratorium(moratorium: Moratorium, tenant: Tenant, request: Request, now: str) -> list[Finding]:
-    if moratorium.state(now) != "in force" or not moratorium.covers(tenant.kind, request.operation):
-        return []
-    named = f"moratorium {_quoted(moratorium.name)}"
-    span = f"from {shown(moratorium.start)} until {shown(moratorium.until)}"
-    exempt = []
-    if tenant.name in moratorium.exempt_tenants:
-        exempt.append(f"tenant {_quoted(tenant.name)}")
-    if request.purpose in moratorium.exempt_purposes:
-        exempt.append(f"purpose {request.purpose}")
-    if exempt:
-        return [Finding("moratorium", "exempts", f"{named} ({span}) exempts {' and '.join(exempt)}", moratorium.name)]
-    link = f" ({moratorium.link})" if moratorium.link else ""
-    text = f"{named} bars {tenant.kind} from {request.operation} {span}: {moratorium.reason}{link}"
-    return [Finding("moratorium", "refuses", text, moratorium.name)]
-
-
-def _allows(rule: str, text: str) -> Finding:
-    return Finding(rule, "allows", text)
-
-
-def _refuses(rule: str, text: str) -> Finding:
-    return Finding(rule, "refuses", text)
-
-
-def _quoted(text: str) -> str:
-    return repr(recordable(text[:100]))
+    return [refuses("person", f"the name given with --operator {problem}")] if problem else []

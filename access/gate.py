@@ -3,85 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from access.credentials import authenticate
-from access.decision import Decision, Request, Who, decide, decide_act
+from access.decision import ASKED_WITH_A_CASE, Decision, check, decide, decide_act
+from access.history import erasable_traces, kept_traces, probe_trace, read_history
 from access.ledger.chain import Draft, Entry
-from access.ledger.ledger import Ledger
+from access.ledger.ledger import Answering, Ledger, View
 from access.names import recordable
-from access.rules import Rules, rules_from
+from access.receipts import SEAL, Permit, Receipt, Refused, receipt_of, refusal
+from access.replay import rules_from
+from access.requests import History, Request
+from access.rules import OPERATIONS, Rules, Tenant
+from access.strangers import count_stranger
 from access.vocabulary import Vocabulary, load_vocabulary
-from foundation.errors import EXIT_REFUSED, AfterfactError
+
+JudgeAct = Callable[[Rules, str | None, str], Decision]
+"""Given the rules, the id of the proven credential and the time, whether an act may be done."""
+
+T = TypeVar("T")
 
 _RECORDED_TYPE = re.compile(r"[a-z]+(-[a-z]+)*\.[a-z]+(-[a-z]+)*")
-_OWN_TYPES = {"ledger", "operator", "tenant", "credential", "licence", "moratorium", "registry"}
-_OWN_ENDINGS = {"answered", "refused"}
-_SEAL = object()
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """The ledger entry that stands for an answer, a refusal or an act. `time` is a moment in UTC; `head` is the
-    entry's digest, 64 hexadecimal digits: printed on paper, it shows later that the ledger was not rewritten."""
-
-    number: int
-    time: str
-    head: str
-
-
-class Refused(AfterfactError):
-    """The rules refused. The message names every rule that spoke and until when it stands."""
-
-    exit_code = EXIT_REFUSED
-
-    def __init__(self, message: str, decision: Decision, receipt: Receipt) -> None:
-        super().__init__(message)
-        self.decision = decision
-        self.receipt = receipt
-
-
-class Permit:
-    """Leave to work on one request; only Gate.ask makes one. It shows nothing yet: the answer is decided anew."""
-
-    def __init__(self, seal: object, request: Request, decision: Decision) -> None:
-        if seal is not _SEAL:
-            raise TypeError("a Permit comes from Gate.ask")
-        self.request = request
-        self.decision = decision
-
-    @property
-    def who(self) -> Who:
-        """Who asks, with role, name, kind, person and credential id."""
-        return self.decision.who
-
-    @property
-    def tenant(self) -> str | None:
-        """The tenant's name; None for an operator."""
-        return self.who.name if self.who.role == "tenant" else None
-
-    @property
-    def kind(self) -> str | None:
-        """The tenant's kind; None for an operator."""
-        return self.who.kind
-
-    @property
-    def person(self) -> str | None:
-        """The person who asks."""
-        return self.who.person
-
-    @property
-    def role(self) -> str:
-        """ "tenant" or "operator"."""
-        return self.who.role
-
-    @property
-    def credential(self) -> str | None:
-        """The credential's public id."""
-        return self.who.credential
+_OWN_TYPES = {
+    *("ledger", "operator", "tenant", "credential", "credentials", "licence", "moratorium", "registry"),
+    *("proposal", "details", "query", "clock", "audit"),
+}
+_OWN_ENDINGS = {"answered", "refused", "held", "owned"}
 
 
 class Gate:
@@ -91,6 +42,7 @@ class Gate:
         self.ledger = ledger
         self.vocabulary = vocabulary or load_vocabulary()
         self._read: tuple[Sequence[Entry], Rules] | None = None
+        self._answering: Answering | None = None
 
     @classmethod
     def open(cls, home: Path) -> Gate:
@@ -103,102 +55,199 @@ class Gate:
         Raises Refused, after the refusal was recorded, and LedgerError where nothing can be decided.
         """
         request = request.tidied()
-        entries, now = self.ledger.read_rules()
-        rules = self._rules(entries)
-        decision = decide(rules, self.vocabulary, authenticate(rules, credential_text), request, now)
+        decision = self.ledger.read(lambda view: self._decide(view, self._proven(view, credential_text), request)[0])
+        if decision.who.role == "unknown":
+            raise self._stranger(_told(request), decision)
         if not decision.allowed:
-            decision, _ = self._settle(request, lambda rules: authenticate(rules, credential_text), None)
-        return Permit(_SEAL, request, decision)
+            decision, _ = self._settle(request, lambda view: self._proven(view, credential_text), None)
+        return Permit(SEAL, request, decision)
 
     def answer(self, permit: Permit, body: Mapping[str, Any], details: Mapping[str, Any] | None = None) -> Receipt:
         """Decides again, in the transaction that records the answer; only then may the answer be shown.
 
-        `body` (gallery version, model, counts) stays for good; `details` (probe digest, candidates) may be erased
-        one day; the case number is put there as well. Both are JSON values, distances written as strings: a float
-        raises TypeError. Raises Refused where a rule has changed since ask, and LedgerError.
+        `body` (gallery version, model, counts) stays for good; `details` (candidates) may be erased one day; case
+        and probe are put there as well. Both are JSON values, distances written as strings: a float raises
+        TypeError. Call handed_out once it has been shown. Raises Refused where a rule has changed since ask, and
+        LedgerError.
         """
-        _, receipt = self._settle(permit.request, lambda _rules: permit.credential, (body, details))
+        if self._answering is None:
+            self._answering = self.ledger.answering()
+        try:
+            _, receipt = self._settle(permit.request, lambda _view: permit.who.credential, (body, details))
+        except BaseException:
+            self.handed_out()
+            raise
         if receipt is None:
             raise AssertionError("an answer is always recorded")
         return receipt
 
-    def record(self, credential_text: str, type: str, subject: str, body: Mapping[str, Any]) -> Receipt:
-        """Records an operator's act outside access, such as "gallery.rolled-back", with the gallery as subject.
+    def handed_out(self) -> None:
+        """Says that every answer so far has been shown, or never will be."""
+        if self._answering is not None:
+            self._answering.handed_out()
+            self._answering = None
 
-        Raises Refused where the credential is not an operator's, ValueError for a type that access keeps for
+    def record(self, credential_text: str, type: str, subject: str, body: Mapping[str, Any]) -> Receipt:
+        """Records an administrator's act outside access, such as "gallery.rolled-back", with the gallery as subject.
+
+        Raises Refused where the credential is no administrator's, ValueError for a type that access keeps for
         itself, TypeError for a float in body, LedgerError.
         """
         room, _, ending = type.partition(".")
         if not _RECORDED_TYPE.fullmatch(type) or room in _OWN_TYPES or ending in _OWN_ENDINGS:
             raise ValueError(f"entry type {type!r} is not 'room.done', or access keeps it for itself")
-        entries = self.act(credential_text, type, lambda _rules, _now: [Draft(type, subject, dict(body))])
-        return receipt_of(entries[-1])
+        drafts = [Draft(type, subject, dict(body))]
+        return receipt_of(self.act(credential_text, "gallery.change", lambda _rules, _now: drafts)[-1])
 
-    def act(self, credential_text: str, act: str, drafts: Callable[[Rules, str], Sequence[Draft]]) -> list[Entry]:
-        """Appends an operator's act, whose drafts are made from the rules and the time inside the transaction.
+    def act(
+        self,
+        credential_text: str,
+        act: str,
+        drafts: Callable[[Rules, str], Sequence[Draft]],
+        *,
+        judge: JudgeAct | None = None,
+        clock_confirmed: bool = False,
+        as_owner: bool = False,
+    ) -> list[Entry]:
+        """Appends an act, whose drafts are made from the rules and the time inside the transaction.
 
-        Each draft gets who did it as "by". Raises Refused (recorded), LedgerError, and what drafts raises.
+        Each draft gets who did it as "by". `judge` takes decide_act's place. Raises Refused (recorded),
+        LedgerError, and what drafts raises.
         """
+        judge = judge or (lambda rules, proven, now: decide_act(rules, proven, act, now))
         refused: list[Decision] = []
 
-        def settle(entries: Sequence[Entry], now: str) -> Sequence[Draft]:
-            rules = self._rules(entries)
-            decision = decide_act(rules, authenticate(rules, credential_text), act)
+        def settle(view: View) -> Sequence[Draft]:
+            rules = self._rules(view.rules)
+            decision = judge(rules, authenticate(rules, credential_text), view.now)
             if not decision.allowed:
                 refused.append(decision)
-                return [Draft("registry.refused", decision.who.name, {"act": act, **_spoken(decision)})]
+                if decision.who.role == "unknown":
+                    return []
+                body = {"act": act, **_spoken(decision)}
+                return [*_lapsed(rules, view.now), Draft("registry.refused", decision.who.name, body)]
             by = {"operator": decision.who.name, "credential": decision.who.credential}
-            return [Draft(one.type, one.subject, {**one.body, "by": by}, one.details) for one in drafts(rules, now)]
+            made = [
+                replace(one, body={**one.body, "by": {**by, **one.body.get("by", {})}})
+                for one in drafts(rules, view.now)
+            ]
+            return [*_lapsed(rules, view.now), *made] if made else []
 
-        appended = self.ledger.append_decided(settle)
+        appended = self.ledger.append_decided(settle, clock_confirmed=clock_confirmed, as_owner=as_owner)
+        if refused and refused[0].who.role == "unknown":
+            raise self._stranger(act, refused[0])
         if refused:
-            raise _refusal(act, refused[0], appended[-1])
+            raise refusal(act, refused[0], appended[-1])
         return appended
 
     def admit(self, credential_text: str, act: str) -> tuple[Rules, str]:
         """Returns the rules and the time to an operator who only reads. Raises Refused (recorded) and LedgerError."""
-        entries, now = self.ledger.read_rules()
-        rules = self._rules(entries)
-        if not decide_act(rules, authenticate(rules, credential_text), act).allowed:
+        rules, now = self.rules()
+        if not decide_act(rules, authenticate(rules, credential_text), act, now).allowed:
             self.act(credential_text, act, lambda _rules, _now: [])
         return rules, now
 
     def rules(self) -> tuple[Rules, str]:
         """Returns the rules and the time; for what reveals no query. Raises LedgerError."""
-        entries, now = self.ledger.read_rules()
-        return self._rules(entries), now
+        return self.ledger.read(lambda view: (self._rules(view.rules), view.now))
+
+    def readable(self, credential_text: str, galleries: Sequence[str]) -> list[str]:
+        """Returns those galleries whose facts the bearer may read. Raises Refused (recorded) where there are some and
+        none may be read."""
+
+        def look(view: View) -> list[str]:
+            proven = self._proven(view, credential_text)
+            return [one for one in galleries if self._decide(view, proven, Request("read", one))[0].allowed]
+
+        found = self.ledger.read(look)
+        if not found:
+            self.ask(credential_text, Request("read", galleries[0] if galleries else ""))
+        return found
+
+    def holder(self, rules: Rules, credential_text: str) -> str | None:
+        """Returns whose credential it is, or None."""
+        proven = authenticate(rules, credential_text)
+        return rules.credentials[proven].holder if proven else None
+
+    def rules_at(self, at: str) -> Rules:
+        """Returns the rules as they were known at a moment; one to come gives the present ones."""
+        return self.ledger.read(lambda view: rules_from(view.rules, at))
+
+    def check(self, rules: Rules, tenant: Tenant, request: Request, at: str) -> Decision:
+        """Returns what a tenant's request would be told at a moment, and records nothing."""
+        request = request.tidied()
+        history = self.ledger.read(lambda view: read_history(view, rules, request, tenant.name))
+        return check(rules, self.vocabulary, tenant, request, at, history)
+
+    def probes_among(self, digests: Iterable[str]) -> set[str]:
+        """Returns those digests (SHA-256 of photos) that the ledger knows as a probe's."""
+        wanted = set(digests)
+        return self.ledger.read(lambda view: {one for one in wanted if view.count(probe_trace(one))})
+
+    def outstanding(self, wait_seconds: float) -> int:
+        """Returns how many processes still hold answers that were allowed before this call, having waited for them
+        up to wait_seconds."""
+        return self.ledger.outstanding(wait_seconds)
+
+    def _decide(self, view: View, proven: str | None, request: Request) -> tuple[Decision, History]:
+        rules = self._rules(view.rules)
+        credential = rules.credentials.get(proven) if proven else None
+        tenant = credential.holder if credential and credential.role == "tenant" else None
+        history = read_history(view, rules, request, tenant)
+        return decide(rules, self.vocabulary, proven, request, view.now, history), history
 
     def _settle(
         self,
         request: Request,
-        proven: Callable[[Rules], str | None],
+        proven: Callable[[View], str | None],
         answer: tuple[Mapping[str, Any], Mapping[str, Any] | None] | None,
     ) -> tuple[Decision, Receipt | None]:
         """Decides inside the transaction that appends: the answer if there is one, a refusal where it is refused."""
         decided: list[Decision] = []
 
-        def settle(entries: Sequence[Entry], now: str) -> Sequence[Draft]:
-            rules = self._rules(entries)
-            decision = decide(rules, self.vocabulary, proven(rules), request, now)
+        def settle(view: View) -> Sequence[Draft]:
+            decision, history = self._decide(view, proven(view), request)
             decided.append(decision)
             if decision.allowed and answer is None:
                 return []
-            body = {"request": _recorded(request), **_spoken(decision)}
-            details: dict[str, Any] = {"case": recordable(request.case)}
-            if not decision.allowed:
-                return [Draft(f"{_room(request)}.refused", decision.who.name, body, details)]
-            given, given_details = answer or ({}, None)
-            if given_details is not None:
-                details["answer"] = dict(given_details)
-            return [Draft(f"{_room(request)}.answered", decision.who.name, {**body, "answer": dict(given)}, details)]
+            body = {"request": request.recorded(), **_spoken(decision)}
+            details: dict[str, Any] = request.erasable()
+            ending = "answered" if decision.allowed else decision.outcome
+            if decision.allowed and answer is not None:
+                body["answer"] = dict(answer[0])
+                if answer[1] is not None:
+                    details["answer"] = dict(answer[1])
+            draft = Draft(
+                *(f"{_room(request)}.{ending}", decision.who.name, body, details or None),
+                traces=tuple(kept_traces(request, decision, view.now)),
+                private_traces=tuple(erasable_traces(request, decision, history)),
+            )
+            return [*_lapsed(self._rules(view.rules), view.now), draft]
 
         appended = self.ledger.append_decided(settle)
         decision = decided[-1]
         if not decision.allowed:
-            raise _refusal(
-                f"{recordable(request.operation)} of gallery {recordable(request.gallery)!r}", decision, appended[-1]
-            )
+            raise refusal(_told(request), decision, appended[-1])
         return decision, receipt_of(appended[-1]) if appended else None
+
+    def _stranger(self, what: str, decision: Decision) -> Refused:
+        """Counts a wrong credential, tells the ledger now and then, and returns the refusal."""
+        entry = None
+
+        def tell(view: View) -> Sequence[Draft]:
+            count, before = count_stranger(self.ledger.home, view.now[:10])
+            if not count.is_told:
+                return []
+            earlier = {"day": before.day, "wrong": before.wrong} if before else None
+            body = {"day": count.day, "wrong": count.wrong, "host": socket.gethostname(), "earlier": earlier}
+            return [Draft("credentials.refused", "unknown", body)]
+
+        appended = self.ledger.append_decided(tell)
+        entry = appended[-1] if appended else None
+        return refusal(what, decision, entry, "; wrong credentials are counted in the ledger")
+
+    def _proven(self, view: View, credential_text: str) -> str | None:
+        return authenticate(self._rules(view.rules), credential_text)
 
     def _rules(self, entries: Sequence[Entry]) -> Rules:
         # The ledger hands back the same tuple until a rule entry is appended; reading it once is enough.
@@ -207,14 +256,13 @@ class Gate:
         return self._read[1]
 
 
-def receipt_of(entry: Entry) -> Receipt:
-    """Returns the receipt of an entry."""
-    return Receipt(entry.number, entry.time, entry.digest)
-
-
-def _refusal(what: str, decision: Decision, entry: Entry) -> Refused:
-    message = f"refused: {what} (ledger entry {entry.number}): {decision.reasons}"
-    return Refused(message, decision, receipt_of(entry))
+def _lapsed(rules: Rules, now: str) -> list[Draft]:
+    """Tells, before the next entry, every moratorium that has come to its end by lapse of time."""
+    return [
+        Draft("moratorium.ended", one.name, {"until": one.until})
+        for one in rules.moratoria.values()
+        if one.state(now) == "ended" and not one.end_told
+    ]
 
 
 def _spoken(decision: Decision) -> dict[str, Any]:
@@ -222,18 +270,12 @@ def _spoken(decision: Decision) -> dict[str, Any]:
     return {"who": who, "findings": [asdict(finding) for finding in decision.findings]}
 
 
-def _recorded(request: Request) -> dict[str, Any]:
-    # The case number is not here: it may have to be erased, and goes into the details.
-    return {
-        "operation": recordable(request.operation),
-        "gallery": recordable(request.gallery),
-        "purpose": recordable(request.purpose),
-        "operator": recordable(request.operator),
-    }
-
-
 def _room(request: Request) -> str:
-    return request.operation if request.operation in ("search", "index") else "unknown"
+    return request.operation if request.operation in OPERATIONS else "unknown"
 
 
-__all__ = ["Gate", "Permit", "Receipt", "Refused", "Request", "receipt_of"]
+def _told(request: Request) -> str:
+    return f"{recordable(request.operation)} of gallery {recordable(request.gallery)!r}"
+
+
+__all__ = ["ASKED_WITH_A_CASE", "Gate", "Permit", "Receipt", "Refused", "Request", "receipt_of"]

@@ -1,76 +1,143 @@
-"""The present state of operators, tenants, licences, credentials and moratoria, read from the rule entries.
+"""The present state of operators, tenants, licences, credentials, galleries and moratoria: what rule entries lead to.
 
-There is no other place where that state is kept. Pure: entries in, state out.
+`access.replay` reads it from the ledger; there is no other place where it is kept. Times are moments (access.times).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from access.ledger.chain import FORMAT, Entry
-from access.ledger.errors import LedgerUnreadable
+GRANTED = ("search", "index", "evaluate")
+"""Operations that a licence can grant. Reading a gallery's facts comes with the gallery."""
 
-OPERATIONS = ("search", "index")
-"""What a tenant can be granted and a moratorium can bar."""
+OPERATIONS = (*GRANTED, "read")
+"""What can be asked."""
 
-# Exactly what each entry's body holds: an unknown field was written by a newer Afterfact, whose rule this one
-# would not enforce.
-_FIELDS = {
-    "ledger.created": {"format"},
-    "operator.added": {"by", "why"},
-    "credential.issued": {"credential", "role", "person", "secret_sha256", "by", "why"},
-    "credential.revoked": {"credential", "by", "why"},
-    "tenant.added": {"kind", "galleries", "operations", "until", "by", "why"},
-    "tenant.granted": {"galleries", "operations", "by", "why"},
-    "licence.suspended": {"by", "why"},
-    "licence.reinstated": {"until", "by", "why"},
-    "licence.revoked": {"by", "why"},
-    "moratorium.declared": {
-        *("reason", "link", "from", "until", "named_kinds", "kinds", "operations"),
-        *("exempt_tenants", "exempt_purposes", "by"),
-    },
-    "moratorium.lifted": {"by", "why"},
-}
+BARRED = (*GRANTED, "new-licences")
+"""What a moratorium can bar."""
+
+REVEALING = frozenset({"evaluate", "read"})
+"""Operations that a moratorium on search bars too, unless it names them apart."""
+
+ROLES = ("administrator", "licensing-officer", "auditor")
+AUTHORITIES = ("vendor", "court", "legislature", "agency")
+STATEMENTS = ("offence", "basis", "reference")
+"""What a licence can require a query to state."""
+
+LARGEST_K = 50
+"""The longest candidate list (FBI NGI-IPS: 2 to 50)."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a licence grants, and within which bounds. `until` is its own end (not included)."""
+
+    galleries: frozenset[str]
+    operations: frozenset[str]
+    purposes: frozenset[str]
+    until: str | None = None
+    largest_k: int = LARGEST_K
+    queries_a_day: int | None = None
+    must_state: frozenset[str] = frozenset()
+    case_pattern: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the terms as the ledger keeps them."""
+        return {
+            name: sorted(value) if isinstance(value, frozenset) else value
+            for name, value in ((one, getattr(self, one)) for one in self.__dataclass_fields__)
+        }
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of a licence, from `effective` on. `what`: active, suspended, revoked, or terms."""
+
+    what: str
+    effective: str
+    entry: int
+    made: str
+    by: str
+    why: str
+    terms: Terms | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a licence stands at one moment: `state` is what operators set; `since` and `why` are that change's."""
+
+    state: str
+    since: str
+    why: str
+    terms: Terms
+
+    def ended(self, now: str) -> bool:
+        """Whether the licence's own end has come."""
+        return self.terms.until is not None and now >= self.terms.until
+
+    def shown_state(self, now: str) -> str:
+        """Returns active, suspended, revoked or expired."""
+        return "expired" if self.state != "revoked" and self.ended(now) else self.state
 
 
 @dataclass(frozen=True)
 class Licence:
-    """A tenant's licence. `state` is what operators last set; `until` is its own end (a moment, not included)."""
+    """Every change of one licence. A change may be dated ahead; of two from one moment the later entry holds."""
 
-    state: str
-    since: str
-    until: str | None
-    why: str
+    changes: tuple[Change, ...]
 
-    def at(self, now: str) -> str:
-        """Returns "active", "suspended", "revoked" or "expired" as it stands at a moment."""
-        if self.state != "revoked" and self.ended(now):
-            return "expired"
-        return self.state
+    def at(self, now: str) -> Standing | None:
+        """Returns how it stands at a moment; None before its first change takes effect."""
+        standing: Standing | None = None
+        for change in sorted(self.changes, key=lambda one: (one.effective, one.entry)):
+            if change.effective > now or (standing and standing.state == "revoked"):
+                break
+            if standing is None:
+                assert change.terms is not None
+                standing = Standing("active", change.effective, change.why, change.terms)
+            elif change.what == "terms":
+                standing = replace(standing, terms=change.terms or standing.terms)
+            else:
+                terms = replace(standing.terms, until=change.until) if change.until else standing.terms
+                standing = Standing(change.what, change.effective, change.why, terms)
+        return standing
 
-    def ended(self, now: str) -> bool:
-        """Whether the licence's own end has come."""
-        return self.until is not None and now >= self.until
+    def ahead(self, now: str) -> list[Change]:
+        """Returns the changes that are still to take effect, soonest first."""
+        return sorted((one for one in self.changes if one.effective > now), key=lambda one: (one.effective, one.entry))
 
 
 @dataclass(frozen=True)
 class Tenant:
-    """An organisation that may ask, and what it was granted."""
+    """An organisation that may ask. `formerly` names the revoked tenant that it was registered anew for."""
 
     name: str
     kind: str
-    galleries: frozenset[str]
-    operations: frozenset[str]
     licence: Licence
     added: str
+    formerly: str | None = None
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A person who runs the archive's registry, for an authority."""
+
+    name: str
+    role: str
+    authority: str
+    since: str
+    removed: str | None = None
 
 
 @dataclass(frozen=True)
 class Credential:
-    """A credential as the ledger knows it: never its secret. `holder` is a tenant's or an operator's name."""
+    """A credential as the ledger knows it: never its secret. `holder` is a tenant's or an operator's name.
+
+    `approver`: whether its person may approve queries of their own organisation.
+    """
 
     id: str
     role: str
@@ -78,27 +145,44 @@ class Credential:
     person: str | None
     secret_sha256: str = field(repr=False)
     issued: str
+    until: str | None = None
+    approver: bool = False
     revoked: str | None = None
     revoked_why: str | None = None
+
+    def usable(self, now: str) -> bool:
+        """Whether it is neither revoked nor past its end."""
+        return self.revoked is None and (self.until is None or now < self.until)
 
 
 @dataclass(frozen=True)
 class Moratorium:
-    """A time during which kinds of tenant may not do operations: from `start` up to, not including, `until`."""
+    """A time during which some tenants may not do some operations: from `start` up to, not including, `until`.
+
+    `named` are the kinds and groups as they were named, `kinds` what they meant at the declaration.
+    """
 
     name: str
+    authority: str
     reason: str
     link: str | None
+    preset: str | None
     start: str
     until: str | None
-    named_kinds: tuple[str, ...]
+    named: tuple[str, ...]
     kinds: frozenset[str]
+    tenants: frozenset[str]
+    everyone: bool
     operations: frozenset[str]
+    apart: frozenset[str]
     exempt_tenants: frozenset[str]
+    exempt_kinds: frozenset[str]
     exempt_purposes: frozenset[str]
     declared: str
+    entry: int
     lifted: str | None = None
     lifted_why: str | None = None
+    end_told: bool = False
 
     def state(self, now: str) -> str:
         """Returns "upcoming", "in force", "ended" or "lifted"."""
@@ -108,131 +192,76 @@ class Moratorium:
             return "upcoming"
         return "ended" if self.until is not None and now >= self.until else "in force"
 
-    def covers(self, kind: str, operation: str) -> bool:
-        """Whether it is about this kind and operation at all, whatever the time."""
-        return kind in self.kinds and operation in self.operations
+    def bars(self, operation: str) -> bool:
+        """Whether it is about this operation. A bar on search bars whatever reveals neighbours, unless named apart."""
+        revealing = operation in REVEALING and "search" in self.operations
+        return operation in self.operations or (revealing and operation not in self.apart)
+
+    def covers(self, kind: str, names: frozenset[str]) -> bool:
+        """Whether it is about a tenant of this kind that bears, or bore, these names."""
+        return self.everyone or kind in self.kinds or bool(names & self.tenants)
+
+    def exempts(self, tenant: Tenant) -> bool:
+        """Whether it lets the tenant go on whatever the purpose."""
+        return tenant.name in self.exempt_tenants or tenant.kind in self.exempt_kinds
+
+    @property
+    def subjects(self) -> str:
+        """Whom it covers, for people."""
+        return "everyone" if self.everyone else ", ".join([*self.named, *sorted(self.tenants)])
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What one operator proposed and a second has to approve. `terms` are the act's own."""
+
+    number: int
+    act: str
+    subject: str
+    terms: Mapping[str, Any]
+    why: str
+    operator: str
+    made: str
+    done: int | None = None
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The state after some rule entries, by name or id."""
+    """The state after some rule entries, by name, id or number. `owners`: gallery to tenant."""
 
-    operators: Mapping[str, str]
+    operators: Mapping[str, Operator]
     tenants: Mapping[str, Tenant]
     credentials: Mapping[str, Credential]
     moratoria: Mapping[str, Moratorium]
+    owners: Mapping[str, str]
+    proposals: Mapping[int, Proposal]
 
     def credentials_of(self, role: str, holder: str) -> list[Credential]:
         """Returns the credentials issued to a tenant or operator, oldest first."""
         return [one for one in self.credentials.values() if (one.role, one.holder) == (role, holder)]
 
+    def names_of(self, tenant: Tenant) -> frozenset[str]:
+        """Returns the tenant's name and those of the revoked tenants that it was registered anew for."""
+        names, earlier = {tenant.name}, tenant.formerly
+        while earlier is not None and earlier not in names:
+            names.add(earlier)
+            earlier = self.tenants[earlier].formerly
+        return frozenset(names)
 
-def rules_from(entries: Iterable[Entry], at: str | None = None) -> Rules:
-    """Returns the state that rule entries in order lead to; with `at`, the state as it was at that moment.
+    def operator(self, name: str) -> Operator | None:
+        """Returns the operator of this name, unless removed."""
+        known = self.operators.get(name)
+        return known if known and known.removed is None else None
 
-    Raises LedgerUnreadable, naming the entry, for one that this version does not know in every part.
-    """
-    state = _State({}, {}, {}, {})
-    for entry in entries:
-        if at is not None and entry.time > at:
-            break
-        try:
-            state.apply(entry, json.loads(entry.body))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise LedgerUnreadable(
-                f"ledger entry {entry.number} ({entry.type}) is not understood by this version of Afterfact "
-                f"({' '.join(str(error).split())}); nothing is answered: use the version that wrote it or a newer one"
-            ) from error
-    return Rules(state.operators, state.tenants, state.credentials, state.moratoria)
-
-
-@dataclass
-class _State:
-    operators: dict[str, str]
-    tenants: dict[str, Tenant]
-    credentials: dict[str, Credential]
-    moratoria: dict[str, Moratorium]
-
-    def apply(self, entry: Entry, body: dict[str, Any]) -> None:
-        odd = sorted(_FIELDS[entry.type] ^ set(body))
-        if odd:
-            raise ValueError(f"field {odd[0]!r}")
-        subject = entry.subject
-        match entry.type:
-            case "ledger.created":
-                if body["format"] != FORMAT:
-                    raise ValueError(f"format {body['format']}")
-            case "operator.added":
-                self.operators[_fresh(subject, self.operators)] = entry.time
-            case "credential.issued":
-                holder = self.tenants if body["role"] == "tenant" else self.operators
-                if subject not in holder:
-                    raise ValueError(f"unknown holder {subject!r}")
-                self.credentials[_fresh(body["credential"], self.credentials)] = Credential(
-                    id=body["credential"],
-                    role=body["role"],
-                    holder=subject,
-                    person=body["person"],
-                    secret_sha256=body["secret_sha256"],
-                    issued=entry.time,
-                )
-            case "credential.revoked":
-                revoked = replace(self.credentials[body["credential"]], revoked=entry.time, revoked_why=body["why"])
-                self.credentials[body["credential"]] = revoked
-            case "tenant.added":
-                self.tenants[_fresh(subject, self.tenants)] = Tenant(
-                    name=subject,
-                    kind=body["kind"],
-                    galleries=frozenset(body["galleries"]),
-                    operations=_operations(body),
-                    licence=Licence("active", entry.time, body["until"], body["why"]),
-                    added=entry.time,
-                )
-            case "tenant.granted":
-                tenant = self.tenants[subject]
-                self.tenants[subject] = replace(
-                    tenant,
-                    galleries=tenant.galleries | set(body["galleries"]),
-                    operations=tenant.operations | _operations(body),
-                )
-            case "licence.suspended" | "licence.reinstated" | "licence.revoked":
-                self._change_licence(entry, body)
-            case "moratorium.declared":
-                self.moratoria[_fresh(subject, self.moratoria)] = Moratorium(
-                    name=subject,
-                    reason=body["reason"],
-                    link=body["link"],
-                    start=body["from"],
-                    until=body["until"],
-                    named_kinds=tuple(body["named_kinds"]),
-                    kinds=frozenset(body["kinds"]),
-                    operations=_operations(body),
-                    exempt_tenants=frozenset(body["exempt_tenants"]),
-                    exempt_purposes=frozenset(body["exempt_purposes"]),
-                    declared=entry.time,
-                )
-            case "moratorium.lifted":
-                lifted = replace(self.moratoria[subject], lifted=entry.time, lifted_why=body["why"])
-                self.moratoria[subject] = lifted
-
-    def _change_licence(self, entry: Entry, body: dict[str, Any]) -> None:
-        tenant = self.tenants[entry.subject]
-        if tenant.licence.state == "revoked":
-            raise ValueError("a revoked licence never comes back")
-        state = {"licence.suspended": "suspended", "licence.reinstated": "active", "licence.revoked": "revoked"}
-        until = body.get("until") or tenant.licence.until
-        licence = Licence(state[entry.type], entry.time, until, body["why"])
-        self.tenants[entry.subject] = replace(tenant, licence=licence)
-
-
-def _fresh(name: str, known: Mapping[str, Any]) -> str:
-    if name in known:
-        raise ValueError(f"{name!r} a second time")
-    return name
-
-
-def _operations(body: dict[str, Any]) -> frozenset[str]:
-    unknown = set(body["operations"]) - set(OPERATIONS)
-    if unknown:
-        raise ValueError(f"operation {min(unknown)!r}")
-    return frozenset(body["operations"])
+    def bars(self, tenant: Tenant, operation: str, now: str) -> list[Moratorium]:
+        """Returns the moratoria in force that cover the tenant and the operation and do not exempt it whatever the
+        purpose."""
+        names = self.names_of(tenant)
+        return [
+            one
+            for one in self.moratoria.values()
+            if one.state(now) == "in force"
+            and one.bars(operation)
+            and one.covers(tenant.kind, names)
+            and not one.exempts(tenant)
+        ]

@@ -1,4 +1,4 @@
-"""The kinds of tenant and the purposes of a query, from configs/kinds.yaml and configs/purposes.yaml."""
+"""The kinds of tenant, the purposes of a query and its grounds, from configs/kinds.yaml, purposes.yaml, bases.yaml."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ _WORD = re.compile(r"[a-z]+(-[a-z]+)*")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words rules are written in. `kinds` and `purposes` give each word's sentence."""
+    """The words rules are written in. `kinds`, `purposes` and `bases` give each word's sentence."""
 
     kinds: Mapping[str, str]
     groups: Mapping[str, frozenset[str]]
     purposes: Mapping[str, str]
+    bases: Mapping[str, str]
 
     def expand(self, named: Iterable[str]) -> frozenset[str]:
         """Returns the kinds that kinds and groups of kinds name. Raises InputError for an unknown one."""
@@ -44,13 +45,16 @@ def one_of(value: str, allowed: Iterable[str], what: str) -> str:
 @functools.cache
 def load_vocabulary() -> Vocabulary:
     """Returns the installed vocabulary. Raises InputError where a file is not as it should be."""
-    return read_vocabulary(read_packaged_yaml("kinds.yaml"), read_packaged_yaml("purposes.yaml"))
+    return read_vocabulary(*(read_packaged_yaml(f"{name}.yaml") for name in ("kinds", "purposes", "bases")))
 
 
-def read_vocabulary(kinds_file: Mapping[str, Any], purposes_file: Mapping[str, Any]) -> Vocabulary:
-    """Returns the vocabulary two mappings describe. Raises InputError naming the first thing that is wrong."""
+def read_vocabulary(
+    kinds_file: Mapping[str, Any], purposes_file: Mapping[str, Any], bases_file: Mapping[str, Any]
+) -> Vocabulary:
+    """Returns the vocabulary three mappings describe. Raises InputError naming the first thing that is wrong."""
     refuse_unknown_keys(kinds_file, ["kinds", "groups"], "configs/kinds.yaml")
     refuse_unknown_keys(purposes_file, ["purposes"], "configs/purposes.yaml")
+    refuse_unknown_keys(bases_file, ["bases"], "configs/bases.yaml")
     kinds = _sentences(kinds_file.get("kinds"), "configs/kinds.yaml, kinds")
     groups: dict[str, frozenset[str]] = {}
     for name, members in _mapping(kinds_file.get("groups"), "configs/kinds.yaml, groups").items():
@@ -64,7 +68,12 @@ def read_vocabulary(kinds_file: Mapping[str, Any], purposes_file: Mapping[str, A
             known = [*kinds, *groups]
             raise InputError(f"{where} names {unknown[0]!r}, no kind and no group above it{nearest(unknown[0], known)}")
         groups[name] = frozenset().union(*(groups.get(member, {member}) for member in members))
-    return Vocabulary(kinds, groups, _sentences(purposes_file.get("purposes"), "configs/purposes.yaml, purposes"))
+    return Vocabulary(
+        kinds,
+        groups,
+        _sentences(purposes_file.get("purposes"), "configs/purposes.yaml, purposes"),
+        _sentences(bases_file.get("bases"), "configs/bases.yaml, bases"),
+    )
 
 
 def _sentences(value: Any, where: str) -> dict[str, str]:

@@ -140,7 +140,7 @@ def search(home: Path, probe: Path, work: Path) -> None:
 
     from access.gate import Gate, Request
     from access.homes import make_home
-    from access.acts.registry import Registry
+    from access.acts.tenants import Tenants, WantedTerms
     from indexer.gallery import Gallery
     from indexer.search_files import enrolled_faces
     from indexer.table import open_table
@@ -149,8 +149,8 @@ def search(home: Path, probe: Path, work: Path) -> None:
     house = work / "house"
     operator = make_home(house, "bench").text
     shutil.copytree(home / "galleries", house / "galleries", dirs_exist_ok=True)
-    registry = Registry(Gate.open(house), operator)
-    credential = registry.add_tenant("Bench", kind="sheriff", galleries=["bench"], person="B. Ench").text
+    tenants = Tenants(Gate.open(house), operator)
+    credential = tenants.add("Bench", "sheriff", WantedTerms(galleries=["bench"]), person="B. Ench").text
     vectors, _ = enrolled_faces(open_table(Gallery(house, "bench")))
     np.save(work / "known.npy", vectors)
     asked = ["--gallery", "bench", "--case", "B-1", "--purpose", "testing"]

@@ -85,7 +85,14 @@ def beam(folder: Path, home: Path) -> dict[str, float]:
     def run(name: str, archive: Path) -> tuple[Accounting, float]:
         started = time.perf_counter()
         job = IndexJob(name, archive, workers=WORKERS)
-        indexed = run_job(Gallery(home, name), job, parse_beam_flags([]), Progress(quiet=True), lambda *_: None)
+        indexed = run_job(
+            Gallery(home, name),
+            job,
+            parse_beam_flags([]),
+            Progress(quiet=True),
+            lambda *_: None,
+            lambda _digests: set(),
+        )
         return indexed.accounting, time.perf_counter() - started
 
     with tempfile.TemporaryDirectory() as few:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -58,7 +59,7 @@ def take_tour(folder: Path, subjects: int) -> None:
     operator = f"--credential-file {folder}/operator.credential"
     for command in (
         f"afterfact audit show {operator}",
-        f"afterfact moratorium lift june-2020 --reason 'the year is over' {operator}",
+        f"afterfact moratorium lift june-2020 --reason 'there is a law now' {operator}",
         f"afterfact index --gallery mine --archive YOUR_PHOTOS --dry-run {operator}",
     ):
         click.echo(f"  {command}")
@@ -95,7 +96,11 @@ def _steps(folder: Path, subjects: int) -> list[Step]:
             f"index --gallery county --archive {folder}/archive/archive.csv {operator}",
             must_say=r"enrolled",
         ),
-        Step("Look at the gallery that this made", "gallery show county", must_say=r"faces"),
+        Step("Look at the gallery that this made", f"gallery show county {operator}", must_say=r"faces"),
+        Step(
+            "Add a second operator: what loosens a rule takes two",
+            f"operator add 'Bo Bell' --role licensing-officer --save-credential {folder}/second.credential {operator}",
+        ),
         Step(
             "Register a sheriff's office, for a year",
             f"tenant add '{SHERIFF}' --kind sheriff --gallery county --for 1y "
@@ -118,10 +123,11 @@ def _steps(folder: Path, subjects: int) -> list[Step]:
         ),
         Step(
             "Declare a moratorium with the terms of 10 June 2020: no police for a year, named organisations go on",
-            f"moratorium declare june-2020 --from now --for 1y --kind police --operation search --operation index "
-            f"--exempt-tenant '{RESCUE}' --reason 'One-year moratorium on police use of facial recognition' {operator}",
+            f"moratorium declare june-2020 --preset amazon-statement-2020 --from now --exempt-tenant '{RESCUE}' "
+            f"{operator}",
             must_say=r"in force",
         ),
+        Step("See how every tenant stands now, and by which rule", f"tenant list {operator}", must_say=r"blocked"),
         Step(
             "The sheriff's same question is refused now, with the reason and the end (exit code 3)",
             f"search {asked} --purpose robbery -k 5 {sheriff}",
@@ -129,12 +135,33 @@ def _steps(folder: Path, subjects: int) -> list[Step]:
             must_say=r"june-2020.* until \d{4}-\d\d-\d\d",
         ),
         Step(
-            "The exempt organisation's question is answered",
+            "The exempt organisation asks about the same case: held, since that was refused to somebody else",
+            f"search {asked} --purpose human-trafficking -k 5 --credential-file {folder}/rescue.credential",
+            ends_with=EXIT_REFUSED,
+            must_say=r"held for an approver",
+        ),
+        Step(
+            "An operator looks into it, and approves that case for that purpose",
+            f"access approve --tenant '{RESCUE}' --case 2026-0117 --purpose human-trafficking "
+            f"--reason 'a victim is looked for; their own report of 4 March' {operator}",
+        ),
+        Step(
+            "Now the exempt organisation's question is answered",
             f"search {asked} --purpose human-trafficking -k 5 --credential-file {folder}/rescue.credential",
             must_say=first,
         ),
-        Step("Verify the gallery: every digest, and the index against the table", "gallery verify county"),
+        Step(
+            "But not on behalf of the sheriff: the strictest rule of all parties wins",
+            f"search {asked} --purpose human-trafficking -k 5 --beneficiary '{SHERIFF}' "
+            f"--credential-file {folder}/rescue.credential",
+            ends_with=EXIT_REFUSED,
+            must_say=r"beneficiary 'Vandan County Sheriff'",
+        ),
+        Step(
+            "Verify the gallery: every digest, and the index against the table", f"gallery verify county {operator}"
+        ),
         Step("Verify the ledger: every entry, answer and refusal in its place", "audit verify", must_say=r"Intact"),
+        Step("Count the year", f"audit report --year {datetime.now(UTC).year} {operator}", must_say=r"june-2020"),
     ]
 
 

@@ -24,6 +24,7 @@ class Outcome(StrEnum):
     OUTSIDE_ARCHIVE = "OUTSIDE_ARCHIVE"
     MISSING_FILE = "MISSING_FILE"
     UNREADABLE_FILE = "UNREADABLE_FILE"
+    PROBE_PHOTO = "PROBE_PHOTO"
 
 
 ABOUT = {
@@ -43,6 +44,7 @@ ABOUT = {
     Outcome.OUTSIDE_ARCHIVE: "the path leads out of the archive's folder",
     Outcome.MISSING_FILE: "the list names a file that is not there",
     Outcome.UNREADABLE_FILE: "the file is there but cannot be read",
+    Outcome.PROBE_PHOTO: "its bytes were a probe in a search, and a probe is never enrolled",
 }
 
 # The disk or the list may be right tomorrow: such a photo is looked at again by every run.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,14 +37,18 @@ class Settled:
     rejections: list[dict[str, Any]]
 
 
-def settle_run(gallery: Gallery, run: Run) -> Settled:
+KnownProbes = Callable[[set[str]], set[str]]
+"""Given photo digests, those that searches are known to have used as a probe."""
+
+
+def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled:
     """Returns the rows to publish, duplicates settled in the manifest's order, and the accounting.
 
     Raises AccountingError where a segment is missing or photos are unaccounted for.
     """
     table = open_table(gallery)
     listed = pq.read_table(run.manifest_path, partitioning=None)
-    found = _found(run, listed.num_rows)
+    found = _without_probes(_found(run, listed.num_rows), known_probes)
     # A photo that could not be read this time keeps the row that it has.
     looked_at = zip(listed["location"].to_pylist(), found["outcome"].to_pylist(), strict=True)
     replaced = {location for location, outcome in looked_at if outcome not in TRIED_AGAIN}
@@ -96,6 +101,20 @@ def _found(run: Run, photos: int) -> pa.Table:
         raise AccountingError(
             f"the manifest has {photos:,} photos and the segments {found.num_rows:,}; nothing published"
         )
+    return found
+
+
+def _without_probes(found: pa.Table, known_probes: KnownProbes) -> pa.Table:
+    """Returns found with every photo rejected that was a probe: a gallery that takes in probes would list as a
+    candidate whoever was only asked about."""
+    enrolled = pc.equal(found["outcome"], Outcome.ENROLLED.value)
+    probes = known_probes(set(found.filter(enrolled)["photo_digest"].to_pylist()))
+    if not probes:
+        return found
+    hit = pc.and_(enrolled, pc.is_in(found["photo_digest"], pa.array(sorted(probes), pa.string())))
+    for name, value in (("outcome", Outcome.PROBE_PHOTO.value), ("detail", "the ledger knows it as a probe")):
+        column = pc.if_else(hit, pa.scalar(value, found[name].type), found[name])
+        found = found.set_column(found.column_names.index(name), name, column)
     return found
 
 

@@ -20,7 +20,7 @@ from indexer.accounting import Accounting
 from indexer.gallery import Gallery, GalleryError, Version
 from indexer.job import IndexJob
 from indexer.models import converted_network
-from indexer.publish import publish_run, roll_forward, settle_run
+from indexer.publish import KnownProbes, publish_run, roll_forward, settle_run
 from indexer.run import Run, clear_leftovers, start_run, unfinished_runs
 from indexer.segment import SegmentReference, is_done, plan_segments
 from pipelines.progress import Progress
@@ -57,10 +57,12 @@ def run_job(
     options: PipelineOptions,
     progress: Progress,
     before_publish: Callable[[Run, Accounting], None],
+    known_probes: KnownProbes,
 ) -> Indexed:
     """Indexes the job's archive into the gallery, or finishes the run that an earlier call left.
 
     before_publish: asks once more whether this may be published, and raises where it may not.
+    known_probes: tells the photos that were probes, which are rejected.
     Raises GalleryError where another run is at work, AccountingError and PipelineError as they say.
     """
     started = time.monotonic()
@@ -76,7 +78,7 @@ def run_job(
             converted_network()  # once here, not in every worker at the same time
             _run_pipeline(run, todo, options, workers, progress)
         progress.says("settling and publishing")
-        settled = settle_run(gallery, run)
+        settled = settle_run(gallery, run, known_probes)
         before_publish(run, settled.accounting)
         seconds = time.monotonic() - started
         version = publish_run(gallery, run, settled, {"seconds": round(seconds, 1), "workers": workers})

@@ -157,7 +157,7 @@ def _run(gate: Gate, permit: Permit, gallery: Any, job: IndexJob, options: Any, 
         )
 
     try:
-        return run_job(gallery, job, options, progress, decide_again)
+        return run_job(gallery, job, options, progress, decide_again, gate.probes_among)
     finally:
         progress.close()
 

@@ -33,6 +33,14 @@ def gallery() -> None:
     """
 
 
+def _read(context: click.Context, name: str, credential_file: Path | None) -> Gallery:
+    """Returns a gallery to whoever may read it: operators, and tenants that it is granted to and nothing bars."""
+    from access.gate import Gate, Request
+
+    Gate.open(home_folder(context)).ask(read_credential(credential_file), Request("read", name))
+    return _open(context, name)
+
+
 def _open(context: click.Context, name: str) -> Gallery:
     from indexer.gallery import Gallery
 
@@ -45,19 +53,22 @@ def _summary(version: Version) -> dict[str, Any]:
 
 
 @gallery.command("list")
+@credential_option
 @as_json
 @click.pass_context
-def list_galleries(context: click.Context, as_json: bool) -> None:
-    """List the galleries of this data home.
+def list_galleries(context: click.Context, credential_file: Path | None, as_json: bool) -> None:
+    """List the galleries of this data home that you may read.
 
     \b
     Example:
       afterfact gallery list --json
     """
+    from access.gate import Gate
     from indexer.gallery import Gallery, gallery_names
 
     home = home_folder(context)
-    galleries = [Gallery(home, name) for name in gallery_names(home)]
+    names = Gate.open(home).readable(read_credential(credential_file), gallery_names(home))
+    galleries = [Gallery(home, name) for name in names]
     told = [
         _summary(one.version()) if one.version_numbers() else {"gallery": one.name, "version": None}
         for one in galleries
@@ -74,16 +85,17 @@ def list_galleries(context: click.Context, as_json: bool) -> None:
 @gallery.command("show")
 @click.argument("name")
 @click.option("--version", "number", type=int, help="An earlier version. Default: the present one.")
+@credential_option
 @as_json
 @click.pass_context
-def show(context: click.Context, name: str, number: int | None, as_json: bool) -> None:
+def show(context: click.Context, name: str, number: int | None, credential_file: Path | None, as_json: bool) -> None:
     """Show one gallery version: faces, outcomes, model, and the accounting of the run that made it.
 
     \b
     Example:
       afterfact gallery show county
     """
-    version = _open(context, name).version(number)
+    version = _read(context, name, credential_file).version(number)
     if as_json:
         print_json(version.about)
         return
@@ -112,16 +124,17 @@ def _made_by(account: dict[str, Any]) -> str:
 
 @gallery.command("versions")
 @click.argument("name")
+@credential_option
 @as_json
 @click.pass_context
-def versions(context: click.Context, name: str, as_json: bool) -> None:
+def versions(context: click.Context, name: str, credential_file: Path | None, as_json: bool) -> None:
     """List a gallery's versions, oldest first. Numbers may leave gaps.
 
     \b
     Example:
       afterfact gallery versions county
     """
-    opened = _open(context, name)
+    opened = _read(context, name, credential_file)
     found = [opened.version(number) for number in opened.version_numbers()]
     if as_json:
         print_json([_summary(one) for one in found])
@@ -135,9 +148,10 @@ def versions(context: click.Context, name: str, as_json: bool) -> None:
 
 @gallery.command("verify")
 @click.argument("name")
+@credential_option
 @as_json
 @click.pass_context
-def verify(context: click.Context, name: str, as_json: bool) -> None:
+def verify(context: click.Context, name: str, credential_file: Path | None, as_json: bool) -> None:
     """Recompute what can be recomputed: digests, counts, index against table, model. Exit 1 where something is wrong.
 
     \b
@@ -146,7 +160,7 @@ def verify(context: click.Context, name: str, as_json: bool) -> None:
     """
     from indexer.verify import verify_gallery
 
-    findings = verify_gallery(_open(context, name))
+    findings = verify_gallery(_read(context, name, credential_file))
     wrong = [finding for finding in findings if finding.problem]
     if as_json:
         print_json(

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 @click.option("--case", required=True, help="The case number that this search belongs to.")
 @click.option("--purpose", required=True, help="Why: one of the purposes in configs/purposes.yaml, say robbery.")
 @click.option("--operator", help="Who asks, where the credential is an agency's and not a person's.")
+@click.option("--beneficiary", metavar="NAME", help="The agency that it is for. Default: your own.")
+@click.option("--offence", help="The offence, where your licence requires it.")
+@click.option("--basis", help="The ground: reasonable-suspicion, warrant, ...; see configs/bases.yaml.")
+@click.option("--reference", help="Warrant, order or report number, where your licence requires it.")
 @click.option("-k", "k", type=int, default=20, show_default=True, help="Lines of the candidate list, 2 to 50.")
 @click.option(
     "--by",
@@ -65,6 +69,10 @@ def search(
     case: str,
     purpose: str,
     operator: str | None,
+    beneficiary: str | None,
+    offence: str | None,
+    basis: str | None,
+    reference: str | None,
     k: int,
     by: str,
     face: int | None,
@@ -95,7 +103,13 @@ def search(
     from access.gate import Request
     from search.session import SearchSession
 
-    request = Request(operation="search", gallery=gallery, purpose=purpose, case=case, operator=operator)
+    request = Request(
+        *("search", gallery, purpose, case, operator),
+        beneficiary=beneficiary,
+        offence=offence,
+        basis=basis,
+        reference=reference,
+    )
     told: list[dict[str, Any]] = []
     worst = EXIT_DONE
     try:
@@ -105,6 +119,8 @@ def search(
                 worst = _worse(worst, code)
                 if lead is not None and report is not None:
                     told[-1]["report"] = _write_report(session, lead, photo, report, several=len(photos) > 1)
+                if not as_json:
+                    session.handed_out()
     finally:
         if as_json and told:  # what was recorded as answered is shown, even where a later probe is refused
             print_json(told)
@@ -216,6 +232,7 @@ def _print_lead(lead: Lead, photo: Path) -> None:
 
     click.echo(
         f"Probe {printable(str(photo))}, case {lead.case}, purpose {lead.purpose}, for {lead.person} of {lead.tenant}"
+        + (f", on behalf of {lead.beneficiary}" if lead.beneficiary != lead.tenant else "")
     )
     for sentence in lead.probe.advice:
         click.echo(f"  Note: {sentence}")

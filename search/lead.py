@@ -43,8 +43,10 @@ class Lead:
     tenant: str
     kind: str
     person: str
+    beneficiary: str
     case: str
     purpose: str
+    basis: str | None
     time: str
     entry: int
     head: str

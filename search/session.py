@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from access.gate import Gate, Permit, Receipt, Request
 from foundation.errors import EXIT_CHOICE, AfterfactError, InputError
+from foundation.files import digest_file
 from indexer.embedder import Embedder
 from indexer.extraction import Extraction
 from indexer.extractor import FaceExtractor
@@ -68,27 +71,36 @@ class SearchSession:
 
     def __exit__(self, *_: object) -> None:
         self._extractor.close()
+        self.handed_out()
 
     def search(self, probe: Path, k: int = USUAL, by: str = "subject", face: int | None = None) -> Lead:
         """Returns the lead for a probe photo, after its ledger entry was written.
 
-        face: which of several faces, from 1, largest first. Raises Refused before the photo is read;
+        face: which of several faces, from 1, largest first. Raises Refused before the photo is decoded;
         ProbeError where it has no usable face, FaceChoiceNeeded where it has several and face is None;
         InputError for k, by or face outside what is allowed; GalleryError where the gallery does not fit.
         """
         require_list(k, by)
         if self._gate is None:
             self._gate = Gate.open(self._home)
-        permit = self._gate.ask(self._credential, self._request)
+        request = replace(self._request, k=k, probe=_digest_probe(probe))
+        permit = self._gate.ask(self._credential, request)
         # A gallery that does not fit is refused before the photo is decoded; the rest is loaded beside its decoding.
         gallery = self._present_faces(permit)
         extraction = self._extract(probe)
+        if extraction.digest and extraction.digest != request.probe:
+            raise InputError(f"probe {readable(str(probe))} changed after it was decided on; search again")
         assert self._embedder is not None
         chosen = self._choose(permit, gallery, probe, extraction, face)
         embedding = self._embedder.embed_chips(chosen.chip[None])[0]
         candidates = list_candidates(gallery, embedding, k, by)
         receipt = self._record(permit, gallery, extraction, "CANDIDATES", candidates, {"k": k, "by": by})
         return _lead(permit, receipt, gallery, _probe(probe, extraction, chosen), candidates, by)
+
+    def handed_out(self) -> None:
+        """Says that the answers so far have been shown: whoever declares a moratorium waits for that."""
+        if self._gate is not None:
+            self._gate.handed_out()
 
     def crop(self, candidate: Candidate) -> bytes | None:
         """Returns a JPEG of a candidate's face, or None where its photo is gone or holds another picture now."""
@@ -175,13 +187,23 @@ class SearchSession:
         }
         kept = ("rank", "subject", "encounter", "photo_digest", "row")
         details = {
-            "probe_digest": extraction.digest,
             "candidates": [
                 {**{name: getattr(one, name) for name in kept}, "distance": format_distance(one.distance)}
                 for one in candidates
             ],
         }
         return self._gate.answer(permit, body, details)
+
+
+def _digest_probe(probe: Path) -> str | None:
+    """Returns the SHA-256 of the probe's bytes, by which the rules know it again; None where it is no photo at all."""
+    try:
+        about = probe.stat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size > Limits().max_bytes:
+            return None
+        return digest_file(probe)
+    except OSError:
+        return None
 
 
 def _box(face: Face) -> tuple[int, int, int, int]:
@@ -217,8 +239,10 @@ def _lead(
         faces_searched=len(gallery),
         model=dict(about["model"]),
         tenant=permit.tenant or "",
-        kind=permit.kind or "",
-        person=permit.person or "",
+        kind=permit.who.kind or "",
+        person=permit.who.person or "",
+        beneficiary=request.beneficiary or permit.tenant or "",
+        basis=request.basis,
         case=request.case or "",
         purpose=request.purpose or "",
         time=receipt.time,

@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import Place, Server, ServerPlace, running_server
 
 from demo.archive import DrawnArchive, draw_archive
 
@@ -141,3 +142,22 @@ def real_photos() -> Callable[[str], Path]:
         return data / name
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A real PostgreSQL server; make a database of your own on it."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Where a ledger may lie: the test runs once on SQLite and once on PostgreSQL."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    if request.param == "sqlite":
+        return Place(home)
+    on_server = ServerPlace(home, request.getfixturevalue("postgresql"))
+    monkeypatch.setenv("AFTERFACT_LEDGER_OWNER", on_server.owner_url)
+    return on_server

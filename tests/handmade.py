@@ -78,6 +78,6 @@ def reseal(folder: Path, **changes: Any) -> None:
 
 
 def ledger_of(home: Home, limit: int = 50) -> list[dict[str, Any]]:
-    """Returns the ledger's newest entries with details, newest first."""
-    shown = home.run("audit", "show", "--details", "--json", "--limit", limit, credential=home.operator)
-    return done(shown).json()
+    """Returns the ledger's newest entries with details, newest first, but for those of this very reading."""
+    shown = home.run("audit", "show", "--details", "--json", "--limit", 10 * limit, credential=home.operator)
+    return [one for one in done(shown).json() if one["type"] != "audit.read"][:limit]

@@ -19,7 +19,19 @@ from pipelines.progress import Progress
 def index_archive(home: Path, archive: Path, gallery: str = "county", **fields: Any) -> Indexed:
     """Runs a job on Beam, as `afterfact index` does, and lets it publish."""
     job = IndexJob(gallery=gallery, archive=archive, workers=fields.pop("workers", 1), **fields)
-    return run_job(Gallery(home, gallery), job, PipelineOptions([]), Progress(quiet=True), lambda run, accounting: None)
+    return run_job(
+        Gallery(home, gallery),
+        job,
+        PipelineOptions([]),
+        Progress(quiet=True),
+        lambda run, accounting: None,
+        no_probes,
+    )
+
+
+def no_probes(_digests: set[str]) -> set[str]:
+    """Knows no photo as a probe."""
+    return set()
 
 
 def rows_of(gallery: Gallery, version: int | None = None) -> dict[str, dict[str, Any]]:

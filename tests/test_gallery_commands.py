@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from conftest import done
 from indexing import index_archive
 
 import afterfact
@@ -12,8 +13,9 @@ from indexer.limits import Limits
 
 
 @pytest.fixture
-def gallery(indexed_home, capsys):
-    """Returns a function that runs `afterfact gallery ...` in this process: exit code, output, errors."""
+def gallery(indexed_home, capsys, monkeypatch):
+    """Returns a function that runs `afterfact gallery ...` in this process, as the operator: exit code, output, errors."""
+    monkeypatch.setenv("AFTERFACT_CREDENTIAL", indexed_home.operator.read_text().strip())
 
     def run(*arguments):
         with pytest.raises(SystemExit) as ended:
@@ -106,7 +108,22 @@ def test_rolling_back_needs_an_operator_and_a_reason_and_is_in_the_ledger(galler
     code, out, _ = gallery(*rollback, indexed_home.operator, "--reason", "test", "--json")
     assert (code, json.loads(out)["version"]) == (0, 2)
     assert entries(indexed_home).count("gallery.rolled-back") == before + 1
-    assert "rollback to version 0 from 1" in gallery("versions", "county")[1]
+    versions = gallery("versions", "county", "--credential-file", indexed_home.operator)
+    assert "rollback to version 0 from 1" in versions[1]
+
+
+def test_a_tenant_reads_what_it_was_granted_and_a_blocked_one_nothing(gallery, indexed_home):
+    Gallery(indexed_home.path, "state").make_folders()
+    as_sheriff = ("--credential-file", indexed_home.sheriff)
+    assert [one["gallery"] for one in told(gallery, "list", *as_sheriff)] == ["county"]
+    assert gallery("show", "county", *as_sheriff)[0] == 0
+    assert gallery("show", "state", *as_sheriff)[0] == 3
+    done(indexed_home.run("tenant", "suspend", "Vandan Sheriff", "--reason", "audit", credential=indexed_home.operator))
+    for arguments in (("list",), ("show", "county"), ("versions", "county"), ("verify", "county")):
+        code, out, err = gallery(*arguments, *as_sheriff)
+        assert (code, out) == (3, "")
+        assert "is suspended" in err
+    assert entries(indexed_home)[:4] == ["read.refused"] * 4
 
 
 def test_a_rollback_that_cannot_be_is_not_in_the_ledger(gallery, indexed_home):

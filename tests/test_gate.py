@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-
 from access.acts.registry import MoratoriumTerms, Registry
+
 from access.credentials import make_credential
 from access.gate import Gate, Permit, Receipt, Refused, Request
 from access.homes import make_home

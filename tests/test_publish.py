@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from indexing import content_of, index_archive, rows_of, search_files
+from indexing import content_of, index_archive, no_probes, rows_of, search_files
 
 import indexer.publish
 from indexer.accounting import AccountingError
@@ -71,7 +71,7 @@ def test_a_missing_segment_publishes_nothing(archive, gallery, monkeypatch):
     run = stop_before_publishing(monkeypatch, archive, gallery)
     Path(plan_segments(run)[1].target).unlink()
     with pytest.raises(AccountingError, match=r"1 of 3 segments are missing \(the first is 1\); nothing was published"):
-        settle_run(gallery, run)
+        settle_run(gallery, run, no_probes)
     assert not gallery.table.exists()
 
 
@@ -82,7 +82,7 @@ def test_a_segment_of_too_few_photos_publishes_nothing(archive, gallery, monkeyp
     target = plan_segments(run)[0].target
     pq.write_table(pq.read_table(target).slice(1), target)
     with pytest.raises(AccountingError, match="manifest has 6 photos and the segments 5; nothing published"):
-        settle_run(gallery, run)
+        settle_run(gallery, run, no_probes)
 
 
 def test_a_refusal_before_publishing_publishes_nothing_and_keeps_what_is_done(archive, gallery, monkeypatch):
@@ -97,7 +97,7 @@ def test_a_refusal_before_publishing_publishes_nothing_and_keeps_what_is_done(ar
 
     job = IndexJob(gallery="county", archive=archive, workers=1)
     with pytest.raises(GalleryError, match="moratorium"):
-        run_job(gallery, job, PipelineOptions([]), Progress(quiet=True), refuse)
+        run_job(gallery, job, PipelineOptions([]), Progress(quiet=True), refuse, no_probes)
     assert not gallery.table.exists()
     done = content_of(gallery.runs)
     assert any("segments" in name for name in done)

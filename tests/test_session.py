@@ -83,7 +83,7 @@ def test_the_probes_subject_is_at_rank_1_and_the_lead_is_the_ledgers_entry(index
     assert answer["candidates"] == len(lead.candidates)
     assert answer["model"] == lead.model["digest"]
     recorded = entry["details"]["answer"]
-    assert recorded["probe_digest"] == lead.probe.digest
+    assert entry["details"]["probe"] == lead.probe.digest
     told = lead.as_json()["candidates"]
     assert [(one["rank"], one["subject"], one["distance"]) for one in recorded["candidates"]] == [
         (one["rank"], one["subject"], one["distance"]) for one in told
@@ -179,7 +179,7 @@ def test_an_operator_may_not_search(indexed_home, open_session, photos_read, pro
     assert photos_read == []
 
 
-def test_a_refused_probe_is_not_even_opened_and_an_allowed_one_is(indexed_home, open_session, tmp_path):
+def test_a_refused_probe_that_is_no_file_is_not_even_opened_and_an_allowed_one_is(indexed_home, open_session, tmp_path):
     """The probe is a pipe: whoever opens its other end for writing waits until somebody opens it for reading."""
     pipe, opened = tmp_path / "probe.jpg", threading.Event()
     os.mkfifo(pipe)
@@ -195,7 +195,7 @@ def test_a_refused_probe_is_not_even_opened_and_an_allowed_one_is(indexed_home, 
     assert not opened.is_set()
 
     with pytest.raises(ProbeError, match="UNREADABLE_FILE"):
-        open_session(indexed_home).search(pipe)
+        open_session(indexed_home, case="2026-0118").search(pipe)
     waiting.join(timeout=20)
     assert opened.is_set()
 

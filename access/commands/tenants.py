@@ -2,34 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from access.acts.registry import Registry, tenant_named
-from access.commands.init import save_option, tell_credential
-from access.credentials import NewCredential, saved_credential
-from access.gate import Gate
-from access.rules import OPERATIONS, Rules, Tenant
-from access.times import shown
-from foundation.errors import InputError
-from foundation.terminal import (
-    CONTEXT,
-    as_json,
-    credential_option,
-    home_folder,
-    print_json,
-    print_table,
-    printable,
-    read_credential,
+from access.acts.tenants import Tenants, WantedTerms
+from access.commands.shared import (
+    approve_option,
+    open_gate,
+    reason_option,
+    save_option,
+    start_option,
+    tell,
+    tell_in_force,
+    tell_issued,
+    tell_two,
 )
+from access.commands.tenant_views import list_, show
+from access.credentials import saved_credential
+from access.rules import GRANTED, LARGEST_K, STATEMENTS
+from foundation.errors import InputError
+from foundation.terminal import CONTEXT, as_json, credential_option, read_credential
 
-_reason = click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the ledger for good.")
+_TERMS = tuple(one.name for one in fields(WantedTerms))
 _person = click.option(
     "--person", metavar="NAME", help="Whose own credential it is. Default: the organisation's, used with --operator."
 )
+_approver = click.option("--approver", is_flag=True, help="This person may approve colleagues' queries.")
+
+
+def _terms_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that name a licence's terms."""
+    for option in reversed(
+        (
+            click.option("--gallery", "galleries", multiple=True, help="A gallery it may search. Repeatable."),
+            click.option("--may", "operations", multiple=True, help=f"One of {', '.join(GRANTED)}. Repeatable."),
+            click.option(
+                "--purpose", "purposes", multiple=True, help="A purpose it may search for; see configs/purposes.yaml."
+            ),
+            click.option("--until", metavar="DATE", help="End of its licence, ISO 8601 with a zone."),
+            click.option("--for", "duration", metavar="SPAN", help="Or how long its licence lasts: 1y, 30d, 12h."),
+            click.option("--largest-k", type=int, help=f"Longest candidate list, 2 to {LARGEST_K}."),
+            click.option("--queries-a-day", type=int, help="How many searches a UTC day."),
+            click.option(
+                "--must-state",
+                multiple=True,
+                help=f"What a query must state: {', '.join(STATEMENTS)}, or nothing. Repeatable.",
+            ),
+            click.option("--case-pattern", help="What case numbers look like: 2026-####, # a digit, @ a letter."),
+        )
+    ):
+        command = option(command)
+    return command
 
 
 @click.group(context_settings=CONTEXT)
@@ -45,13 +72,14 @@ def tenant() -> None:
 
 @tenant.command()
 @click.argument("name")
-@click.option("--kind", required=True, help="Its kind, for good; see configs/kinds.yaml.")
-@click.option("--gallery", "galleries", multiple=True, required=True, help="A gallery it may search. Repeatable.")
-@click.option("--may", "operations", multiple=True, help=f"More than search: {OPERATIONS[1]}. Repeatable.")
-@click.option("--until", metavar="DATE", help="End of its licence, ISO 8601 with a zone. Default: no end.")
-@click.option("--for", "duration", metavar="SPAN", help="Or how long its licence lasts: 1y, 30d, 12h.")
+@click.option("--kind", help="Its kind, for good; see configs/kinds.yaml.")
+@_terms_options
 @_person
+@_approver
+@click.option("--formerly", metavar="NAME", help="The revoked tenant it is registered anew for. Takes two operators.")
+@start_option
 @click.option("--reason", default="registration", show_default=True, metavar="TEXT", help="Why; kept for good.")
+@approve_option
 @save_option
 @credential_option
 @as_json
@@ -59,65 +87,99 @@ def tenant() -> None:
 def add(
     context: click.Context,
     name: str,
+    kind: str | None,
+    formerly: str | None,
+    number: int | None,
     save_credential: Path | None,
     credential_file: Path | None,
     as_json: bool,
-    **terms: Any,
+    **given: Any,
 ) -> None:
     """Register a tenant, with an active licence and its first credential.
+
+    Without --may it may search, without --purpose for every purpose in configs/purposes.yaml.
 
     \b
     Example:
       afterfact tenant add "Vandan County Sheriff" --kind sheriff --gallery county --person "D. Ito" --for 1y
+      afterfact tenant add "Find Them" --kind anti-trafficking-organisation --gallery county \\
+        --purpose human-trafficking --purpose missing-person --largest-k 10
     """
-    registry = _registry(context, credential_file)
+    tenants = Tenants(open_gate(context), read_credential(credential_file))
+    wanted = _wanted(given)
+    if number is None and kind is None:
+        raise InputError("--kind is missing; see configs/kinds.yaml")
+    if number is None and formerly is not None:
+        if save_credential is not None:
+            raise InputError("a proposal issues no credential; leave --save-credential to who approves it")
+        entry = tenants.propose_anew(name, kind or "", wanted, formerly, **given)
+        tell_two("", entry, f"afterfact tenant add {name!r}", as_json)
+        return
     with saved_credential(save_credential) as save:
-        credential = registry.add_tenant(name, **terms)
-        save(credential.text)
-    _tell_issued(f"Registered {name}.", name, credential, save_credential, as_json)
+        if number is not None:
+            made = tenants.approve_anew(name, number)
+        else:
+            made = tenants.add(name, kind or "", wanted, **given)
+        save(made.text)
+    tell_issued(f"Registered {name}.", name, made, save_credential, as_json)
 
 
 @tenant.command()
 @click.argument("name")
-@click.option("--gallery", "galleries", multiple=True, help="A further gallery. Repeatable.")
-@click.option("--may", "operations", multiple=True, help="A further operation. Repeatable.")
-@_reason
+@_terms_options
+@start_option
+@reason_option
 @credential_option
 @as_json
 @click.pass_context
-def grant(context: click.Context, name: str, credential_file: Path | None, as_json: bool, **terms: Any) -> None:
-    """Grant a tenant further galleries or operations.
+def terms(
+    context: click.Context,
+    name: str,
+    start: str,
+    reason: str,
+    credential_file: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Change a licence's terms; each option replaces that whole term, all others stay.
 
     \b
     Example:
-      afterfact tenant grant "Vandan County Sheriff" --gallery cold-cases --reason "agreement of 4 March"
+      afterfact tenant terms "Vandan County Sheriff" --gallery county --gallery cold-cases --reason "agreement 4"
+      afterfact tenant terms "Vandan County Sheriff" --must-state basis --queries-a-day 200 --reason "policy 12"
     """
-    entry = _registry(context, credential_file).grant(name, **terms)
-    _tell(f"Granted {name} more", entry.number, as_json)
+    tenants = Tenants(open_gate(context), read_credential(credential_file))
+    entry = tenants.change_terms(name, _wanted(given), reason, start)
+    tell(f"Changed the terms of {name}", entry, as_json)
 
 
 @tenant.command()
 @click.argument("name")
-@_reason
+@reason_option
+@start_option
 @credential_option
 @as_json
 @click.pass_context
-def suspend(context: click.Context, name: str, reason: str, credential_file: Path | None, as_json: bool) -> None:
+def suspend(
+    context: click.Context, name: str, reason: str, start: str, credential_file: Path | None, as_json: bool
+) -> None:
     """Suspend a tenant's licence until it is reinstated.
 
     \b
     Example:
       afterfact tenant suspend "Vandan County Sheriff" --reason "audit overdue"
     """
-    entry = _registry(context, credential_file).suspend(name, reason)
-    _tell(f"Suspended the licence of {name}", entry.number, as_json)
+    gate = open_gate(context)
+    entry = Tenants(gate, read_credential(credential_file)).suspend(name, reason, start)
+    tell_in_force(f"Suspended the licence of {name}", entry, gate, as_json)
 
 
 @tenant.command()
 @click.argument("name")
-@_reason
+@reason_option
 @click.option("--until", metavar="DATE", help="A new end, ISO 8601 with a zone; needed where it has expired.")
 @click.option("--for", "duration", metavar="SPAN", help="Or how long from now: 1y, 30d, 12h.")
+@start_option
 @credential_option
 @as_json
 @click.pass_context
@@ -128,30 +190,36 @@ def reinstate(context: click.Context, name: str, credential_file: Path | None, a
     Example:
       afterfact tenant reinstate "Vandan County Sheriff" --reason "audit passed"
     """
-    entry = _registry(context, credential_file).reinstate(name, **terms)
-    _tell(f"Reinstated the licence of {name}", entry.number, as_json)
+    entry = Tenants(open_gate(context), read_credential(credential_file)).reinstate(name, **terms)
+    tell(f"Reinstated the licence of {name}", entry, as_json)
 
 
 @tenant.command()
 @click.argument("name")
-@_reason
+@reason_option
+@start_option
 @credential_option
 @as_json
 @click.pass_context
-def revoke(context: click.Context, name: str, reason: str, credential_file: Path | None, as_json: bool) -> None:
+def revoke(
+    context: click.Context, name: str, reason: str, start: str, credential_file: Path | None, as_json: bool
+) -> None:
     """Revoke a tenant's licence for good.
 
     \b
     Example:
       afterfact tenant revoke "Vandan County Sheriff" --reason "searched without a case"
     """
-    entry = _registry(context, credential_file).revoke(name, reason)
-    _tell(f"Revoked the licence of {name}, for good", entry.number, as_json)
+    gate = open_gate(context)
+    entry = Tenants(gate, read_credential(credential_file)).revoke(name, reason, start)
+    tell_in_force(f"Revoked the licence of {name}, for good", entry, gate, as_json)
 
 
 @tenant.command()
 @click.argument("name")
 @_person
+@_approver
+@click.option("--for", "span", default="1y", show_default=True, metavar="SPAN", help="How long it lasts: 1y, 30d, 12h.")
 @click.option("--revoke", "public_id", metavar="ID", help="Revoke the credential with this public id instead.")
 @click.option("--reason", default="issued on request", show_default=True, metavar="TEXT", help="Why; kept for good.")
 @save_option
@@ -164,7 +232,7 @@ def credential(
     save_credential: Path | None,
     credential_file: Path | None,
     as_json: bool,
-    **terms: Any,
+    **about: Any,
 ) -> None:
     """Issue a further credential to a tenant, or revoke one.
 
@@ -173,120 +241,26 @@ def credential(
       afterfact tenant credential "Vandan County Sheriff" --person "D. Ito" --save-credential ito.txt
       afterfact tenant credential "Vandan County Sheriff" --revoke 3f0c9a1b5d7e2468 --reason "left the office"
     """
-    person, public_id, reason = terms["person"], terms["public_id"], terms["reason"]
+    person, public_id, reason = about["person"], about["public_id"], about["reason"]
+    tenants = Tenants(open_gate(context), read_credential(credential_file))
     if public_id is not None:
         if person is not None or save_credential is not None:
             raise InputError("--revoke issues nothing; leave out --person and --save-credential")
         if context.get_parameter_source("reason") is click.core.ParameterSource.DEFAULT:
             raise InputError("--revoke needs --reason")
-        entry = _registry(context, credential_file).revoke_credential(name, public_id, reason)
-        _tell(f"Revoked credential {public_id} of {name}", entry.number, as_json)
+        tell(f"Revoked credential {public_id} of {name}", tenants.revoke_credential(name, public_id, reason), as_json)
         return
-    registry = _registry(context, credential_file)
     with saved_credential(save_credential) as save:
-        made = registry.issue_credential(name, person, reason)
+        made = tenants.issue_credential(name, person, reason, span=about["span"], approver=about["approver"])
         save(made.text)
-    _tell_issued(f"Issued a credential to {name}.", name, made, save_credential, as_json)
+    tell_issued(f"Issued a credential to {name}.", name, made, save_credential, as_json)
 
 
-@tenant.command("list")
-@credential_option
-@as_json
-@click.pass_context
-def list_(context: click.Context, credential_file: Path | None, as_json: bool) -> None:
-    """List every tenant with its kind, its licence and what bars it now.
-
-    \b
-    Example:
-      afterfact tenant list --json
-    """
-    rules, now = Gate.open(home_folder(context)).admit(read_credential(credential_file), "tenant.list")
-    states = [_state(rules, one, now) for one in sorted(rules.tenants.values(), key=lambda one: one.name)]
-    if as_json:
-        print_json(states)
-        return
-    rows = [
-        (one["name"], one["kind"], one["licence"], _end(one), ", ".join(one["galleries"]), ", ".join(one["barred_by"]))
-        for one in states
-    ]
-    print_table(["tenant", "kind", "licence", "until", "galleries", "moratoria in force"], rows)
+tenant.add_command(list_)
+tenant.add_command(show)
 
 
-@tenant.command()
-@click.argument("name")
-@credential_option
-@as_json
-@click.pass_context
-def show(context: click.Context, name: str, credential_file: Path | None, as_json: bool) -> None:
-    """Show one tenant: licence, grants, credentials, moratoria.
-
-    \b
-    Example:
-      afterfact tenant show "Vandan County Sheriff"
-    """
-    rules, now = Gate.open(home_folder(context)).admit(read_credential(credential_file), "tenant.show")
-    state = _state(rules, tenant_named(rules, name), now)
-    if as_json:
-        print_json(state)
-        return
-    for label in ("name", "kind", "licence", "since", "why"):
-        value = shown(state[label]) if label == "since" else state[label]
-        click.echo(f"{label}: {printable(value)}")
-    click.echo(f"until: {_end(state) or 'no end'}")
-    for label in ("galleries", "operations", "barred_by"):
-        click.echo(f"{label.replace('_', ' ')}: {printable(', '.join(state[label])) or 'none'}")
-    rows = [
-        (one["id"], one["person"] or "the organisation", shown(one["issued"]), one["revoked"] and shown(one["revoked"]))
-        for one in state["credentials"]
-    ]
-    print_table(["credential", "person", "issued", "revoked"], rows)
-
-
-def _registry(context: click.Context, credential_file: Path | None) -> Registry:
-    text = read_credential(credential_file)
-    return Registry(Gate.open(home_folder(context)), text)
-
-
-def _state(rules: Rules, one: Tenant, now: str) -> dict[str, Any]:
-    barring = [
-        moratorium.name
-        for moratorium in rules.moratoria.values()
-        if moratorium.state(now) == "in force"
-        and one.kind in moratorium.kinds
-        and one.name not in moratorium.exempt_tenants
-    ]
-    credentials = [asdict(known) for known in rules.credentials_of("tenant", one.name)]
-    for known in credentials:
-        del known["secret_sha256"]
-    return {
-        "name": one.name,
-        "kind": one.kind,
-        "licence": one.licence.at(now),
-        "since": one.licence.since,
-        "until": one.licence.until,
-        "why": one.licence.why,
-        "galleries": sorted(one.galleries),
-        "operations": sorted(one.operations),
-        "barred_by": barring,
-        "credentials": credentials,
-    }
-
-
-def _end(state: dict[str, Any]) -> str | None:
-    return shown(state["until"]) if state["until"] else None
-
-
-def _tell(what: str, number: int, as_json: bool) -> None:
-    if as_json:
-        print_json({"entry": number})
-    else:
-        click.echo(printable(f"{what}; ledger entry {number}."))
-
-
-def _tell_issued(what: str, name: str, made: NewCredential, saved_to: Path | None, as_json: bool) -> None:
-    if as_json:
-        text = None if saved_to else made.text
-        print_json({"tenant": name, "credential_id": made.id, "credential": text, "saved_to": saved_to})
-        return
-    click.echo(printable(what))
-    tell_credential(made.text, saved_to)
+def _wanted(given: dict[str, Any]) -> WantedTerms:
+    """Takes the terms out of a command's options."""
+    terms = {name: given.pop(name) for name in _TERMS}
+    return WantedTerms(**{name: None if value == () else value for name, value in terms.items()})

@@ -1,6 +1,6 @@
 """The ledger: one append-only chain of entries, and the one way to append to it.
 
-Every append locks the head, reads the rules, decides, then appends, in one transaction. So no entry that allows
+Every append locks the ledger, reads the rules, decides, then appends, in one transaction. So no entry that allows
 anything has a number above the entry that forbids it.
 """
 
@@ -9,269 +9,307 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, insert, select, text, update
-
-from access.ledger.chain import FIRST_LINK, FORMAT, RULE_TYPES, Draft, Entry, canonical, commitment, seal
-from access.ledger.errors import LedgerAbsent, LedgerClockError, LedgerTampered, LedgerUnreadable
+from access.ledger.answers import Answering, FileAnswers, SessionAnswers
+from access.ledger.chain import ERASED, FORMAT, Draft, Entry
+from access.ledger.errors import LedgerClockError
+from access.ledger.home import ADDRESS, ANSWERS, DATABASE, KEY, MARK, find_database, read_key, read_owner, read_url
 from access.ledger.marks import HighWaterMark
-from access.ledger.sqlite import (
-    DETAILS,
-    ENTRIES,
-    HEAD,
-    METADATA,
-    WAIT_SECONDS,
-    explained,
-    open_sqlite,
-)
-from access.times import shown
+from access.ledger.reading import WIDTH, WITH_DETAILS, Reader, Recorded, View
+from access.ledger.sqlite import SqliteStore
+from access.ledger.store import WAIT_SECONDS, Session, Store
+from access.ledger.writing import insert
+from access.times import instant, shown
 from foundation.files import write_whole
 
-DATABASE = "ledger.sqlite"
-KEY = "ledger.key"
-MARK = "ledger.mark"
+Decide = Callable[[View], Sequence[Draft]]
+"""Given the rules, the time and the traces, what to append. An exception appends nothing."""
 
-Decide = Callable[[Sequence[Entry], str], Sequence[Draft]]
-"""Given every rule entry and the time, what to append. An exception appends nothing."""
+JUMP_LIMIT = timedelta(days=2)
+"""How far the clock may stand after the newest entry before an operator has to confirm it."""
 
-_COLUMNS = [ENTRIES.c[field.name] for field in fields(Entry)]
-_CLOCK = text("SELECT strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')")
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """An entry as read for people: its body and, where asked for and not erased, its details."""
-
-    entry: Entry
-    body: dict[str, Any]
-    details: dict[str, Any] | None
+_Seen = TypeVar("_Seen")
+_BATCH = 1000
+_LOWEST = -(2**63)
 
 
 class Ledger:
-    """The chain of entries in one data home. Fails closed: whatever does not fit raises a LedgerError."""
+    """The chain of entries of one data home. Fails closed: whatever does not fit raises a LedgerError."""
 
     def __init__(
         self, home: Path, *, clock: Callable[[], str] | None = None, wait_seconds: float = WAIT_SECONDS
     ) -> None:
-        """Opens the ledger of a data home.
+        """Opens the ledger of a data home: the database that its ledger.url names, or else its ledger.sqlite.
 
         `clock` (a moment, see access.times) takes the database clock's place in tests. `wait_seconds` is how long
         a transaction waits for another process. Raises LedgerAbsent and LedgerUnreadable.
         """
-        self.path = home / DATABASE
+        url = find_database(home)
+        self.home = home
+        self.key = read_key(home / KEY)
         self.mark = HighWaterMark(home / MARK)
-        if not self.path.is_file():
-            if (home / KEY).exists():
-                raise LedgerAbsent(
-                    f"{self.path} is gone though its key is there; put it back from a backup: nothing is answered "
-                    "without it"
-                )
-            raise LedgerAbsent(f"{home} is no data home (there is no {DATABASE}); run 'afterfact init' or give --home")
-        self.key = _read_key(home / KEY)
         self._clock = clock
         self._wait_seconds = wait_seconds
-        self._engine = open_sqlite(self.path, wait_seconds)
-        self._rules: tuple[Entry, ...] = ()
-        self._rules_lock = threading.Lock()
+        self._on_server = url is not None
+        if url is None:
+            self._store: Store = SqliteStore(home / DATABASE, wait_seconds)
+            self._answers: FileAnswers | SessionAnswers = FileAnswers(home / ANSWERS)
+        else:
+            from access.ledger.postgresql import PostgresStore  # a search on one host is spared its import
+
+            self._store = PostgresStore(url, wait_seconds)
+            self._answers = SessionAnswers(self._store)
+        self._reader = Reader(self._store, self.key)
+
+    @property
+    def where(self) -> str:
+        """The database, for people: the file's path, or the address."""
+        return self._store.where
 
     @classmethod
-    def create(cls, home: Path, drafts: Sequence[Draft], *, clock: Callable[[], str] | None = None) -> Ledger:
+    def create(
+        cls,
+        home: Path,
+        drafts: Sequence[Draft],
+        *,
+        clock: Callable[[], str] | None = None,
+        url: str | None = None,
+        owner_url: str | None = None,
+    ) -> Ledger:
         """Makes key, database and mark in an existing folder without any, with a first entry and then drafts.
 
-        Raises FileExistsError where one is there already.
+        `url` is the address under which the service connects to PostgreSQL; without it the ledger is an SQLite file.
+        `owner_url` (or else AFTERFACT_LEDGER_OWNER) is the address under which its tables are made. Raises
+        FileExistsError where a ledger is there already, InputError for an address that is none or that holds a
+        password, LedgerUnreadable for a database that is not fit for it.
         """
-        for name in (KEY, DATABASE, MARK):
+        for name in (KEY, DATABASE, ADDRESS, MARK):
             if (home / name).exists():
                 raise FileExistsError(home / name)
+        service = None if url is None else read_url(url, "the ledger's address")
+        owner = None if url is None else read_owner(owner_url)
         write_whole(home / KEY, secrets.token_bytes(32).hex().encode() + b"\n", mode=0o600)
-        (home / DATABASE).touch(mode=0o600)
+        (home / ANSWERS).mkdir(mode=0o700)
+        if service is None:
+            (home / DATABASE).touch(mode=0o600)
+        else:
+            write_whole(home / ADDRESS, f"{url}\n".encode(), mode=0o600)
         ledger = cls(home, clock=clock)
-        with ledger._transaction() as connection:
-            METADATA.create_all(connection)
-            first = Draft("ledger.created", "ledger", {"format": FORMAT})
-            entry = ledger._insert(connection, first, None, ledger._now(connection))
-            connection.execute(insert(HEAD).values(id=1, number=entry.number, digest=entry.digest))
-        ledger.mark.create(entry.number, entry.digest)
-        if drafts:
-            ledger.append_decided(lambda _rules, _now: drafts)
+        with contextlib.ExitStack() as stack:
+            if service is None or owner is None:
+                session = stack.enter_context(SqliteStore(home / DATABASE).make())
+            else:
+                from access.ledger.postgresql import PostgresStore
+
+                maker = PostgresStore(owner, as_owner=True)
+                session = stack.enter_context(maker.make(str(service.username)))
+            now = clock() if clock else str(session.rows(f"SELECT {ledger._store.clock}")[0][0])
+            last = None
+            for draft in (Draft("ledger.created", "ledger", {"format": FORMAT}), *drafts):
+                last = insert(session, ledger._reader, ledger.key, draft, last, now)
+            assert last is not None
+            ledger.mark.create(last.number, last.digest)
         return ledger
 
-    def append_decided(self, decide: Decide) -> list[Entry]:
-        """Appends what decide returns, having locked the head first; returns the new entries.
+    def append_decided(self, decide: Decide, *, clock_confirmed: bool = False, as_owner: bool = False) -> list[Entry]:
+        """Appends what decide returns, having locked the ledger first; returns the new entries.
 
-        Raises LedgerBusy, LedgerTampered, LedgerClockError, LedgerUnreadable, and whatever decide raises; nothing
-        is appended then. Where only the mark cannot be written the entries stand, and MarkError is raised.
+        `clock_confirmed`: an operator vouches for a clock that has jumped. `as_owner`: connect to PostgreSQL under
+        AFTERFACT_LEDGER_OWNER, as drafts that erase details need; in SQLite it changes nothing. Raises LedgerBusy,
+        LedgerTampered, LedgerClockError, LedgerUnreadable, ValueError for a draft that cannot stand, and whatever
+        decide raises; nothing is appended then. Where only the mark cannot be written the entries stand, and
+        MarkError is raised.
         """
         mark = self.mark.read()
         appended: list[Entry] = []
-        with self._transaction() as connection:
-            last, now = self._checked_head(connection, mark)
-            for draft in decide(self._checked_rules(connection, last), now):
-                last = self._insert(connection, draft, last, now)
+        with (
+            self._store_for(as_owner).transaction(writes=True) as session,
+            self._view(session, mark, clock_confirmed) as view,
+        ):
+            last = view.last
+            for draft in decide(view):
+                if draft.erases and not as_owner:
+                    raise ValueError(f"a draft that erases the details of {draft.erases} is appended as_owner")
+                last = insert(session, self._reader, self.key, draft, last, view.now)
                 appended.append(last)
-            if appended:
-                connection.execute(update(HEAD).where(HEAD.c.id == 1).values(number=last.number, digest=last.digest))
         if appended:
             self.mark.raise_to(last.number, last.digest)
         return appended
 
-    def read_rules(self) -> tuple[Sequence[Entry], str]:
-        """Returns every rule entry, checked, and the time.
+    def read(self, look: Callable[[View], _Seen]) -> _Seen:
+        """Returns what look makes of the rules, the time and the traces, in a transaction that only reads.
 
-        The same tuple object comes back as long as no rule entry was appended. Raises as append_decided.
+        View.rules is the same tuple object as long as no rule entry was appended. Raises as append_decided.
         """
         mark = self.mark.read()
-        with self._transaction(reads_only=True) as connection:
-            last, now = self._checked_head(connection, mark)
-            return self._checked_rules(connection, last), now
+        with self._store.transaction() as session, self._view(session, mark, False) as view:
+            return look(view)
 
     def head(self) -> Entry:
-        """Returns the last entry, checked. Raises as append_decided."""
-        mark = self.mark.read()
-        with self._transaction(reads_only=True) as connection:
-            return self._checked_head(connection, mark)[0]
+        """Returns the last entry, checked. Raises LedgerBusy, LedgerTampered and LedgerUnreadable."""
+        return self._last()[0]
+
+    def clock_state(self) -> tuple[str, str]:
+        """Returns the newest entry's time and the time now, whatever they are. Raises as head."""
+        last, now = self._last()
+        return last.time, now
 
     def recent(
-        self, limit: int, *, subject: str | None = None, type: str | None = None, details: bool = False
+        self,
+        limit: int,
+        *,
+        subject: str | None = None,
+        type: str | None = None,
+        details: bool = False,
+        number: int | None = None,
+        after: int | None = None,
+        since: str | None = None,
+        until: str | None = None,
     ) -> list[Recorded]:
-        """Returns the newest entries, newest first, each checked against its MAC. Raises as append_decided."""
-        query = select(*_COLUMNS, DETAILS.c.body.label("details_body")).join_from(
-            ENTRIES, DETAILS, DETAILS.c.entry == ENTRIES.c.number, isouter=True
-        )
-        if subject is not None:
-            query = query.where(ENTRIES.c.subject == subject)
-        if type is not None:
-            query = query.where(ENTRIES.c.type == type)
-        with self._transaction(reads_only=True) as connection:
-            rows = connection.execute(query.order_by(ENTRIES.c.number.desc()).limit(limit)).all()
-        entries = [self._authentic(Entry(*row[:-1])) for row in rows]
-        return [
-            Recorded(entry, json.loads(entry.body), json.loads(row[-1]) if details and row[-1] else None)
-            for entry, row in zip(entries, rows, strict=True)
-        ]
+        """Returns the newest entries, newest first, each checked against its MAC.
 
-    def rows_after(self, number: int, limit: int) -> Sequence[Row[Any]]:
-        """Returns up to limit rows after an entry, unchecked: an Entry's fields, then salt and body of its details."""
-        query = select(*_COLUMNS, DETAILS.c.salt, DETAILS.c.body).join_from(
-            ENTRIES, DETAILS, DETAILS.c.entry == ENTRIES.c.number, isouter=True
-        )
-        with self._transaction(reads_only=True) as connection:
-            return connection.execute(
-                query.where(ENTRIES.c.number > number).order_by(ENTRIES.c.number).limit(limit)
-            ).all()
+        `number` leaves one entry, if it is there; `after` leaves out the entries up to a number; `since` and `until` (moments) those before the one and from
+        the other on. Raises as head.
+        """
+        with self._store.transaction() as session:
+            wanted: list[tuple[str, Any]] = [("e.number > ?", _LOWEST if after is None else after)]
+            if number is not None:
+                wanted.append(("e.number = ?", number))
+            if subject is not None:
+                wanted.append(("e.subject = ?", subject))
+            if type is not None:
+                wanted.append(("e.type = ?", type))
+            if since is not None:
+                wanted.append(("e.number >= ?", self._first_at(session, since)))
+            if until is not None:
+                wanted.append(("e.number < ?", self._first_at(session, until)))
+            where = " AND ".join(condition for condition, _ in wanted)
+            rows = session.rows(
+                f"{WITH_DETAILS} WHERE {where} ORDER BY e.number DESC LIMIT ?", [*(value for _, value in wanted), limit]
+            )
+        return [self._recorded(row, details) for row in rows]
 
-    def head_row(self) -> tuple[int, str] | None:
-        """Returns the head row as it lies there, unchecked."""
-        with self._transaction(reads_only=True) as connection:
-            row = connection.execute(select(HEAD.c.number, HEAD.c.digest).where(HEAD.c.id == 1)).one_or_none()
-        return (row[0], row[1]) if row else None
+    def stream(
+        self, *, since: str | None = None, until: str | None = None, details: bool = False
+    ) -> Iterator[Recorded]:
+        """Yields the entries from `since` on and before `until` (moments), in their order, up to the newest at the
+        beginning. Each is checked, and that none is missing between them. Raises as head.
+
+        They are read a batch at a time, so that memory does not grow and appending goes on meanwhile.
+        """
+        mark = self.mark.read()
+        with self._store.transaction() as session:
+            end = self._reader.last(session, mark)[0].number + 1
+            number = 1 if since is None else self._first_at(session, since)
+            end = end if until is None else min(end, self._first_at(session, until))
+        previous: str | None = None
+        while number < end:
+            with self._store.transaction() as session:
+                rows = session.rows(
+                    f"{WITH_DETAILS} WHERE e.number >= ? AND e.number < ? ORDER BY e.number",
+                    (number, min(end, number + _BATCH)),
+                )
+            if not rows:
+                raise self._reader.tampered(f"entry {number} is gone")
+            for row in rows:
+                recorded = self._recorded(row, details)
+                if recorded.entry.number != number or recorded.entry.previous != (previous or recorded.entry.previous):
+                    raise self._reader.tampered(f"entry {number} is gone or does not follow from the one before it")
+                previous = recorded.entry.digest
+                yield recorded
+                number += 1
+
+    def rows_after(self, number: int | None, limit: int) -> tuple[list[tuple[Any, ...]], list[tuple[int, str]]]:
+        """Returns up to limit rows after an entry (None: from the lowest), unchecked: an Entry's fields, then salt and
+        body of its details; and entry and tag of the traces that lead to them. Raises LedgerBusy, LedgerUnreadable."""
+        low = _LOWEST if number is None else number
+        with self._store.transaction() as session:
+            rows = session.rows(f"{WITH_DETAILS} WHERE e.number > ? ORDER BY e.number LIMIT ?", (low, limit))
+            tags = "SELECT entry, tag FROM traces WHERE entry >= ? AND entry <= ?"
+            return rows, session.rows(tags, (rows[0][0], rows[-1][0])) if rows else []
+
+    def erasures_after(self, number: int) -> list[Entry]:
+        """Returns the entries after a number that order details to be erased; those whose MAC fits. Raises as
+        rows_after."""
+        with self._store.transaction() as session:
+            query = f"{WITH_DETAILS} WHERE e.type = ? AND e.number > ? ORDER BY e.number"
+            entries = [Entry._make(row[:WIDTH]) for row in session.rows(query, (ERASED, number))]
+        return [entry for entry in entries if entry.is_authentic(self.key)]
+
+    def astray(self, table: str) -> int | None:
+        """Returns the lowest number of an absent entry that `table` (details or traces) has a row for, or None.
+        Raises as rows_after."""
+        query = f"SELECT min(t.entry) FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM entries WHERE number = t.entry)"
+        with self._store.transaction() as session:
+            found = session.rows(query)[0][0]
+        return None if found is None else int(found)
+
+    def answering(self) -> Answering:
+        """Registers an answer as in flight; call it before the answer's transaction begins. Raises LedgerUnreadable."""
+        return self._answers.begin()
+
+    def outstanding(self, wait_seconds: float) -> int:
+        """Looks which answers are in flight now, waits up to wait_seconds for those and not for later ones, and
+        returns how many are still not handed out. Raises LedgerUnreadable."""
+        return self._answers.outstanding(wait_seconds)
+
+    def _store_for(self, as_owner: bool) -> Store:
+        if not (as_owner and self._on_server):
+            return self._store
+        from access.ledger.postgresql import PostgresStore
+
+        return PostgresStore(read_owner(None), self._wait_seconds, as_owner=True)
 
     @contextlib.contextmanager
-    def _transaction(self, reads_only: bool = False) -> Iterator[Connection]:
-        with (
-            explained(str(self.path), self._wait_seconds),
-            self._engine.connect().execution_options(reads_only=reads_only) as connection,
-            connection.begin(),
-        ):
-            yield connection
+    def _view(self, session: Session, mark: tuple[int, str], clock_confirmed: bool) -> Iterator[View]:
+        last, now = self._reader.last(session, mark)
+        now = self._clock() if self._clock else now
+        self._check_clock(last, now, clock_confirmed)
+        view = View(self._reader, session, last, now)
+        try:
+            yield view
+        finally:
+            view.close()
 
-    def _now(self, connection: Connection) -> str:
-        return self._clock() if self._clock else str(connection.execute(_CLOCK).scalar_one())
+    def _last(self) -> tuple[Entry, str]:
+        mark = self.mark.read()
+        with self._store.transaction() as session:
+            last, now = self._reader.last(session, mark)
+        return last, self._clock() if self._clock else now
 
-    def _checked_head(self, connection: Connection, mark: tuple[int, str]) -> tuple[Entry, str]:
-        """Locks the head (where the database has row locks), and returns its entry and the time."""
-        head = connection.execute(
-            select(HEAD.c.number, HEAD.c.digest).where(HEAD.c.id == 1).with_for_update()
-        ).one_or_none()
-        if head is None:
-            raise self._tampered("the row that names its last entry is gone")
-        if head.number < mark[0]:
-            raise self._tampered(
-                f"it ends at entry {head.number}, but entry {mark[0]} has been seen: an older copy was put back, or "
-                "the last entries were cut off"
-            )
-        last = self._entry(connection, head.number)
-        if last.digest != head.digest:
-            raise self._tampered(f"entry {head.number} is not the entry that its head names")
-        if self._entry(connection, mark[0]).digest != mark[1]:
-            raise self._tampered(f"entry {mark[0]} is not the one that has been seen under this number")
-        now = self._now(connection)
+    @staticmethod
+    def _check_clock(last: Entry, now: str, confirmed: bool) -> None:
         if now < last.time:
             raise LedgerClockError(
                 f"the clock says {shown(now)}, but ledger entry {last.number} was written at {shown(last.time)}; "
-                "nothing is answered until the host's clock is set right"
+                "nothing is answered until the clock is set right"
             )
-        return last, now
+        if not confirmed and instant(now) - instant(last.time) > JUMP_LIMIT:
+            raise LedgerClockError(
+                f"the clock says {shown(now)}, and the newest ledger entry is from {shown(last.time)}: more than "
+                f"{JUMP_LIMIT.days} days without an entry, or the clock was wound on; nothing is answered until an "
+                "operator confirms the time: afterfact audit clock --confirm"
+            )
 
-    def _checked_rules(self, connection: Connection, last: Entry) -> tuple[Entry, ...]:
-        """Returns the rule entries up to last, having checked each MAC and that none is missing.
+    def _recorded(self, row: Sequence[Any], details: bool) -> Recorded:
+        entry, kept = self._reader.checked(row)
+        return Recorded(entry, json.loads(entry.body), kept if details else None)
 
-        Entries already checked by this object are not read again: the digest that the chain ends in covers
-        every one of them, so a chain that ends there can have no other content.
-        """
-        with self._rules_lock:
-            known = self._rules
-            link = known[-1].rule_link() if known else (0, FIRST_LINK)
-            query = select(*_COLUMNS).where(ENTRIES.c.type.in_(sorted(RULE_TYPES)), ENTRIES.c.number > link[0])
-            fresh = []
-            for row in connection.execute(query.order_by(ENTRIES.c.number)):
-                entry = self._authentic(Entry(*row))
-                if (entry.rule_number, entry.rule_digest) != link:
-                    raise self._tampered(f"a rule entry between entries {link[0]} and {entry.number} is gone")
-                link = entry.rule_link()
-                fresh.append(entry)
-            if link != last.rule_link():
-                raise self._tampered(f"rule entry {last.rule_link()[0]}, which entry {last.number} names, is gone")
-            if fresh:
-                self._rules = (*known, *fresh)
-            return self._rules
-
-    def _entry(self, connection: Connection, number: int) -> Entry:
-        row = connection.execute(select(*_COLUMNS).where(ENTRIES.c.number == number)).one_or_none()
-        if row is None:
-            raise self._tampered(f"entry {number} is gone")
-        return self._authentic(Entry(*row))
-
-    def _authentic(self, entry: Entry) -> Entry:
-        if not entry.is_authentic(self.key):
-            raise self._tampered(f"entry {entry.number} was changed, or {KEY} is not the key it was written with")
-        return entry
-
-    def _insert(self, connection: Connection, draft: Draft, after: Entry | None, now: str) -> Entry:
-        body = dict(draft.body)
-        salt, details = secrets.token_hex(16), None
-        if draft.details is not None:
-            details = canonical(draft.details)
-            body["details"] = commitment(salt, details)
-        entry = seal(draft, canonical(body), after, now, self.key)
-        values = dict(zip((column.name for column in _COLUMNS), astuple(entry), strict=True))
-        connection.execute(insert(ENTRIES).values(values))
-        if details is not None:
-            connection.execute(insert(DETAILS).values(entry=entry.number, salt=salt, body=details))
-        return entry
-
-    def _tampered(self, what: str) -> LedgerTampered:
-        return LedgerTampered(
-            f"the ledger {self.path} cannot be relied on: {what}; nothing is answered: run 'afterfact audit verify' "
-            "and keep the files as they are"
-        )
-
-
-def _read_key(path: Path) -> bytes:
-    try:
-        mode, content = path.stat().st_mode, path.read_text(encoding="ascii").strip()
-        key = bytes.fromhex(content)
-    except (OSError, ValueError) as error:
-        raise LedgerUnreadable(
-            f"the ledger's key {path} cannot be read ({type(error).__name__}); put it back from where you keep it"
-        ) from error
-    if len(key) != 32:
-        raise LedgerUnreadable(f"the ledger's key {path} has {len(key) * 8} bits, wanted are 256; put it back")
-    if mode & 0o077:
-        raise LedgerUnreadable(f"the ledger's key {path} can be read by other accounts; run: chmod 600 {path}")
-    return key
+    @staticmethod
+    def _first_at(session: Session, moment: str) -> int:
+        """Returns the first number whose entry's time is not before moment. Times never fall as numbers rise, so
+        halving finds it and no index of times is needed."""
+        (low,), (high,) = (session.rows(f"SELECT coalesce({end}(number), 0) FROM entries")[0] for end in ("min", "max"))
+        high += 1
+        while low < high:
+            middle = (low + high) // 2
+            row = session.row("SELECT number, time FROM entries WHERE number >= ? ORDER BY number LIMIT 1", (middle,))
+            if row is None or row[1] >= moment:
+                high = middle
+            else:
+                low = row[0] + 1
+        return int(low)

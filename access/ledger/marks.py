@@ -6,11 +6,14 @@ was put back. The mark can, as long as it is not put back with the database.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from access.ledger.errors import MarkError
+from access.ledger.forks import no_fork
 from foundation.files import write_whole
 
 _WIDTH = 96
@@ -28,15 +31,8 @@ class HighWaterMark:
 
     def read(self) -> tuple[int, str]:
         """Returns number and digest. Raises MarkError where the file is absent or not a mark."""
-        try:
-            handle = os.open(self._path, os.O_RDONLY)
-        except OSError as error:
-            raise self._unreadable(error.strerror or "cannot be opened") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH)
+        with self._locked(os.O_RDONLY, fcntl.LOCK_SH) as handle:
             return self._parse(os.pread(handle, _WIDTH + 1, 0))
-        finally:
-            os.close(handle)
 
     def raise_to(self, number: int, digest: str) -> None:
         """Moves the mark up to an entry; an entry below it changes nothing. Raises MarkError.
@@ -44,18 +40,22 @@ class HighWaterMark:
         One write of one width in place, not synced: a power cut may leave the mark lower than the ledger, which
         is harmless, and never higher, because the entry was committed before.
         """
-        try:
-            handle = os.open(self._path, os.O_RDWR)
-        except OSError as error:
-            raise self._unreadable(error.strerror or "cannot be opened") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with self._locked(os.O_RDWR, fcntl.LOCK_EX) as handle:
             if number > self._parse(os.pread(handle, _WIDTH + 1, 0))[0]:
                 os.pwrite(handle, _line(number, digest), 0)
+
+    @contextlib.contextmanager
+    def _locked(self, access: int, lock: int) -> Iterator[int]:
+        try:
+            with no_fork():
+                handle = os.open(self._path, access)
+                try:
+                    fcntl.flock(handle, lock)
+                    yield handle
+                finally:
+                    os.close(handle)
         except OSError as error:
-            raise self._unreadable(error.strerror or "cannot be written") from error
-        finally:
-            os.close(handle)
+            raise self._unreadable(error.strerror or "cannot be used") from error
 
     def _parse(self, content: bytes) -> tuple[int, str]:
         fields = content.decode("ascii", "replace").split()

@@ -1,6 +1,6 @@
-"""The ledger's tables and how its database is opened: what SQLAlchemy and SQLite have to be told.
+"""A ledger in an SQLite file: what SQLAlchemy and SQLite have to be told.
 
-Left to themselves, Python's driver begins a transaction late and SQLite lets two of them read the same head;
+Left to themselves, Python's driver begins a transaction late and SQLite lets two of them read the same last entry;
 each would then append an answer that the other's moratorium forbids. So the driver's own BEGIN is switched off
 and every writing transaction begins with BEGIN IMMEDIATE, which waits for the one before it.
 """
@@ -8,141 +8,165 @@ and every writing transaction begins with BEGIN IMMEDIATE, which waits for the o
 from __future__ import annotations
 
 import contextlib
+import json
+import os
+import sqlite3
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    DDL,
-    URL,
-    BigInteger,
-    Column,
-    Connection,
-    Engine,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    create_engine,
-    event,
-)
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import URL, Connection, create_engine, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from access.ledger.errors import LedgerBusy, LedgerUnreadable
-
-WAIT_SECONDS = 10
-"""How long a transaction waits for another process before LedgerBusy."""
-
-_Number = BigInteger().with_variant(Integer, "sqlite")
-
-METADATA = MetaData()
-
-ENTRIES = Table(
-    "entries",
-    METADATA,
-    Column("number", _Number, primary_key=True, autoincrement=False),
-    Column("time", Text, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("body", Text, nullable=False),
-    Column("previous", Text, nullable=False),
-    Column("rule_number", _Number, nullable=False),
-    Column("rule_digest", Text, nullable=False),
-    Column("mac", Text, nullable=False),
-    Index("entries_by_type", "type", "number"),
-    Index("entries_by_subject", "subject", "number"),
-)
-
-DETAILS = Table(
-    "details",
-    METADATA,
-    Column("entry", _Number, primary_key=True, autoincrement=False),
-    Column("salt", Text, nullable=False),
-    Column("body", Text, nullable=False),
-)
-
-HEAD = Table(
-    "head",
-    METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("number", _Number, nullable=False),
-    Column("digest", Text, nullable=False),
-)
+from access.ledger.chain import FORMAT, Entry
+from access.ledger.errors import LedgerBusy, LedgerError, LedgerUnreadable
+from access.ledger.home import absent
+from access.ledger.mounts import lies_on_network
+from access.ledger.store import WAIT_SECONDS, Session, Store, other_format
+from access.ledger.tables import DETAILS, ENTRIES, IS_RULE, METADATA, TRACES
 
 # Against slips, not against attackers, who can drop a trigger; those are what the MAC is for.
-for _change in ("UPDATE", "DELETE"):
-    event.listen(
-        ENTRIES,
-        "after_create",
-        DDL(
-            f"CREATE TRIGGER entries_refuse_{_change.lower()} BEFORE {_change} ON entries "
-            "BEGIN SELECT RAISE(ABORT, 'ledger entries are never changed'); END"
-        ).execute_if(dialect="sqlite"),
-    )
+_TRIGGERS = [
+    f"CREATE TRIGGER entries_refuse_{change.lower()} BEFORE {change} ON entries "
+    "BEGIN SELECT RAISE(ABORT, 'ledger entries are never changed'); END"
+    for change in ("UPDATE", "DELETE")
+]
+
+# Rule entries lie scattered over the file, and a process that has just started reads all of them. This index holds a
+# copy of each next to the other; PostgreSQL keeps pages in memory and limits the width of an index.
+_RULES_TOGETHER = f"CREATE INDEX entries_rules ON entries ({', '.join(Entry._fields)}) WHERE {IS_RULE}"
 
 
-def open_sqlite(path: Path, wait_seconds: float = WAIT_SECONDS) -> Engine:
-    """Returns an engine over an existing SQLite file; each transaction has its own connection.
+class SqliteStore(Store):
+    """The ledger's SQLite file. It is never made by opening it."""
 
-    A transaction writes unless its connection has the execution option `reads_only`. Raises LedgerUnreadable,
-    on first use, where the file would not keep what it has committed.
-    """
-    # A URI with mode=rw, because SQLite otherwise makes an empty database where the ledger is gone.
-    url = URL.create("sqlite", database=f"file:{urllib.parse.quote(str(path))}", query={"mode": "rw", "uri": "true"})
-    # No pool: a connection carried over a fork corrupts SQLite, and opening one costs a tenth of a millisecond.
-    engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args={"timeout": wait_seconds})
+    begin_writing = "BEGIN IMMEDIATE"
+    rules_hint = "INDEXED BY entries_rules"  # without statistics it would take the index by type, 20 times slower
+    clock = "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"
 
-    @event.listens_for(engine, "connect")
-    def _set_up(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN is late; ours follows in _begin
-        connection.text_factory = _decode
-        cursor = connection.cursor()
+    def __init__(self, path: Path, wait_seconds: float = WAIT_SECONDS) -> None:
+        self.path = path
+        self._new = False
+        # A URI with mode=rw, because SQLite otherwise makes an empty database where the ledger is gone.
+        url = URL.create(
+            "sqlite", database=f"file:{urllib.parse.quote(str(path))}", query={"mode": "rw", "uri": "true"}
+        )
+        engine = create_engine(
+            url,
+            poolclass=NullPool,
+            hide_parameters=True,
+            isolation_level="AUTOCOMMIT",
+            connect_args={"timeout": wait_seconds, "check_same_thread": False},
+        )
+        event.listen(engine, "connect", self._set_up)
+        super().__init__(engine, str(path), wait_seconds)
+
+    @contextlib.contextmanager
+    def make(self) -> Iterator[Session]:
+        """Makes the tables in a file of no bytes; whatever else is done in the transaction comes about with them."""
+        self._new = True
+        with self.transaction(writes=True) as session:
+            METADATA.create_all(session.connection, tables=[ENTRIES, DETAILS, TRACES], checkfirst=False)
+            for statement in (_RULES_TOGETHER, *_TRIGGERS, f"PRAGMA user_version = {FORMAT}"):
+                session.run(statement)
+            yield session
+        self._new = False
+
+    def _opened(self) -> Connection:
+        mount = lies_on_network(self.path)
+        if mount:
+            raise LedgerUnreadable(
+                f"{self.path} lies on a network file system ({mount[1]}, mounted at {mount[0]}), where two hosts can "
+                "lock it at once, so nothing is answered; move the data home to a local disk, or use PostgreSQL"
+            )
+        before = self._file()
+        connection = super()._opened()
+        connection.info["file"] = before
+        return connection
+
+    def _still_fits(self, connection: Connection) -> bool:
+        # Another file may have been put in place of the one that this connection would go on writing to.
+        return bool(connection.info["file"] == self._file())
+
+    def _file(self) -> tuple[int, int]:
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            raise absent(self.path.parent) from None
+        return found.st_dev, found.st_ino
+
+    def _set_up(self, connection: Any, _record: Any) -> None:
         # A rollback journal, not WAL: the ledger then is one file, so that a copy of it is all of it; WAL needs
         # shared memory; and SQLite before 3.51.3 can lose WAL commits under two writers
         # (https://sqlite.org/wal.html#walresetbug). TRUNCATE, because FULL does not sync DELETE's last step.
-        mode = cursor.execute("PRAGMA journal_mode=TRUNCATE").fetchone()[0]
-        cursor.execute("PRAGMA synchronous=FULL")
-        synchronous = cursor.execute("PRAGMA synchronous").fetchone()[0]
-        cursor.close()
+        mode = connection.execute("PRAGMA journal_mode=TRUNCATE").fetchone()[0]
+        connection.execute("PRAGMA synchronous=FULL")
+        synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
         if mode != "truncate" or synchronous != 2:
             raise LedgerUnreadable(
-                f"{path} would not keep what it has committed (journal_mode {mode}, synchronous {synchronous}; wanted "
-                "truncate and 2); close every other program that has it open"
+                f"{self.path} would not keep what it has committed (journal_mode {mode}, synchronous {synchronous}; "
+                "wanted truncate and 2); close every other program that has it open"
             )
+        connection.execute("PRAGMA secure_delete=ON")  # erased details are to leave the file, not only the table
+        if not self._new:
+            self._check_format(connection)
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        reads_only = connection.get_execution_options().get("reads_only", False)
-        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+    def _check_format(self, connection: sqlite3.Connection) -> None:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found == FORMAT:
+            return
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "entries" not in tables:
+            raise self._without_tables("its tables are missing")
+        if not found:  # format 1 said so in its first entry alone
+            first = connection.execute("SELECT body FROM entries WHERE number = 1").fetchone()
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                found = json.loads(first[0])["format"]
+        raise other_format(self.where, found)
 
-    return engine
+    def _session(self, connection: Connection) -> Session:
+        return _SqliteSession(connection, self.placeholder)
+
+    def _lock(self, _session: Session) -> None:
+        pass  # BEGIN IMMEDIATE was the lock
+
+    def _without_tables(self, cause: str) -> LedgerUnreadable:
+        return LedgerUnreadable(
+            f"{self.where} holds no ledger ({cause}); put a backup back together with its ledger.mark"
+        )
+
+    def _explanation(self, error: BaseException, cause: str) -> LedgerError:
+        if "no such table" in cause:
+            return self._without_tables(cause)
+        if "locked" in cause or "busy" in cause:
+            return LedgerBusy(
+                f"{self.where} was locked by another process for {self.wait_seconds:g} s; nothing was answered: try "
+                "again, and look for a process that holds it"
+            )
+        if "readonly" in cause or "read-only" in cause:
+            return LedgerUnreadable(
+                f"{self.where} cannot be written ({cause}), so nothing is answered; give this account write access"
+            )
+        return LedgerUnreadable(
+            f"{self.where} cannot be used ({cause}), so nothing is answered; run 'afterfact audit verify' or put a "
+            "backup back together with its ledger.mark"
+        )
+
+
+class _SqliteSession(Session):
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return super().rows(sql, values)
+        except (OperationalError, sqlite3.OperationalError) as error:
+            driver: Any = self.connection.connection.dbapi_connection
+            if "decode" not in str(error) or driver.text_factory is not str:
+                raise
+            # A flipped byte may be no UTF-8; the entry must then fail its MAC under its number, not the whole read.
+            driver.text_factory = _decode
+            return super().rows(sql, values)
 
 
 def _decode(content: bytes) -> str:
-    # A flipped byte may be no UTF-8; the entry must then fail its MAC under its number, not fail the whole read.
     return content.decode("utf-8", "surrogateescape")
-
-
-@contextlib.contextmanager
-def explained(where: str, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
-    """Turns the database's errors into LedgerErrors of one line that name the ledger and the remedy."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        cause = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
-        if "locked" in cause or "busy" in cause:
-            raise LedgerBusy(
-                f"{where} was locked by another process for {wait_seconds:g} s; nothing was answered: try again, and "
-                "look for a process that holds it"
-            ) from error
-        if "readonly" in cause or "read-only" in cause:
-            raise LedgerUnreadable(
-                f"{where} cannot be written ({cause}), so nothing is answered; give this account write access"
-            ) from error
-        raise LedgerUnreadable(
-            f"{where} cannot be used ({cause}), so nothing is answered; run 'afterfact audit verify' or put a backup "
-            "back together with its ledger.mark"
-        ) from error

@@ -114,7 +114,7 @@ def assert_finished_as_undisturbed(gallery, archive, undisturbed):
     from pipelines.progress import Progress
 
     job = IndexJob(gallery="county", archive=archive, workers=1, segment_photos=3)
-    indexed = run_job(gallery, job, PipelineOptions([]), Progress(quiet=True), look)
+    indexed = run_job(gallery, job, PipelineOptions([]), Progress(quiet=True), look, lambda _digests: set())
     if planned:
         assert {indexed.run.run_id} == planned
         assert indexed.resumed

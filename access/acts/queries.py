@@ -1,0 +1,101 @@
+"""Acts around queries and the ledger: approve a case, name a gallery's owner, confirm the clock, erase details."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from access.acts.desk import Desk, tenant_named
+from access.credentials import authenticate
+from access.decision import Decision, decide_approval
+from access.history import approval_trace
+from access.ledger.chain import Draft, Entry
+from access.names import name_problem, read_name, read_reason, tidy
+from access.rules import Rules
+from access.times import later
+from access.vocabulary import one_of
+from foundation.errors import InputError
+
+APPROVAL_SPAN = "7d"
+"""How long an approval stands where nothing else is said."""
+
+ERASE = "audit.erase"
+
+
+class Queries(Desk):
+    """What an approver or an operator does around queries."""
+
+    def approve_query(
+        self,
+        tenant: str,
+        case: str,
+        purpose: str,
+        reason: str,
+        *,
+        beneficiary: str | None = None,
+        span: str = APPROVAL_SPAN,
+    ) -> Entry:
+        """Approves one tenant's queries on one case for one purpose: under an exempt purpose, or held ones.
+
+        An operator may approve both; an approver of the asking organisation only the first, and never their own.
+        """
+        one_of(purpose, self.gate.vocabulary.purposes, "purpose")
+        case, why = tidy(case), read_reason(reason)
+        problem = name_problem(case)
+        if problem:
+            raise InputError(f"--case {case[:80]!r} {problem}")
+
+        def drafts(rules: Rules, now: str) -> list[Draft]:
+            asking = tenant_named(rules, tenant).name
+            asked_for = tenant_named(rules, beneficiary).name if beneficiary is not None else asking
+            who = decide_approval(rules, authenticate(rules, self.credential_text), rules.tenants[asking], now).who
+            body = {
+                "tenant": asking,
+                "beneficiary": asked_for,
+                "purpose": purpose,
+                "until": later(now, span, "--for"),
+                "who": {"role": who.role, "name": who.name, "person": who.person},
+                "why": why,
+            }
+            return [Draft("query.approved", asking, body, {"case": case}, private_traces=(approval_trace(case),))]
+
+        def judge(rules: Rules, proven: str | None, now: str) -> Decision:
+            return decide_approval(rules, proven, tenant_named(rules, tenant), now)
+
+        return self.gate.act(self.credential_text, "access.approve", drafts, judge=judge)[-1]
+
+    def own(self, gallery: str, tenant: str, reason: str) -> Entry:
+        """Names the tenant whose photos a gallery holds: its licence and moratoria bind every query there."""
+        gallery, why = read_name(gallery, "--gallery"), read_reason(reason)
+
+        def drafts(rules: Rules, _now: str) -> list[Draft]:
+            return [Draft("gallery.owned", gallery, {"owner": tenant_named(rules, tenant).name, "why": why})]
+
+        return self.act("access.owner", drafts)
+
+    def confirm_clock(self, reason: str) -> Entry:
+        """Says that the clock is right, after a jump or a long silence."""
+        why = read_reason(reason)
+        last, _ = self.gate.ledger.clock_state()
+
+        def drafts(_rules: Rules, at: str) -> list[Draft]:
+            return [Draft("clock.confirmed", "ledger", {"last": last, "now": at, "why": why})]
+
+        return self.gate.act(self.credential_text, "audit.clock", drafts, clock_confirmed=True)[-1]
+
+    def propose_erasure(self, entries: Sequence[int], authority: str, dated: str, reason: str) -> Entry:
+        """Proposes to erase the details of entries (case, probe, candidates) under an order; the entries stay."""
+        order = read_name(authority, "--authority")
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", dated):
+            raise InputError(f"--dated {dated!r} is no date; write the order's, such as 2026-03-04")
+        terms = {"entries": sorted(set(entries)), "authority": order, "dated": dated}
+        return self.propose(ERASE, "ledger", lambda _rules, _now: terms, reason, self._erased)
+
+    def approve_erasure(self, number: int) -> Entry:
+        """Erases what propose_erasure proposed: details, salt and traces, in the transaction that says so."""
+        return self.approve(ERASE, "ledger", number, self._erased, as_owner=True)
+
+    def _erased(self, _rules: Rules, _now: str, terms: Mapping[str, Any], why: str) -> list[Draft]:
+        numbers = tuple(terms["entries"])
+        return [Draft("details.erased", "ledger", {**terms, "why": why}, erases=numbers)]

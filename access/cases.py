@@ -1,0 +1,33 @@
+"""Case numbers: how two spellings of one are told to be the same, and the pattern that a licence can ask for."""
+
+from __future__ import annotations
+
+import re
+
+from foundation.errors import InputError
+
+_LONGEST_PATTERN = 64
+_SIGNS = {"#": r"\d", "@": r"[^\W\d_]", "*": r".*"}
+
+
+def same_case(case: str) -> str:
+    """Returns a case number without spaces and case, so that "2026-117 a" and "2026-117A" are one."""
+    return "".join(case.split()).casefold()
+
+
+def fits_pattern(case: str, pattern: str) -> bool:
+    """Whether a case number is as a pattern says: # is a digit, @ a letter, * anything, all else itself."""
+    return re.fullmatch("".join(_SIGNS.get(sign, re.escape(sign)) for sign in pattern), case) is not None
+
+
+def read_pattern(text: str) -> str:
+    """Returns a pattern for case numbers.
+
+    Raises InputError where it is empty, longer than 64 characters, or has more than one *, which would take long.
+    """
+    if not text.strip() or len(text) > _LONGEST_PATTERN or not text.isprintable() or text.count("*") > 1:
+        raise InputError(
+            f"--case-pattern {text[:80]!r} is none; write 1 to {_LONGEST_PATTERN} characters such as 2026-####, "
+            "where # is a digit, @ a letter and * (at most one) anything"
+        )
+    return text
