@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from typing import Any
 
 from access.names import LONGEST_TEXT
 from access.rules import AUTHORITIES, BARRED
 from access.vocabulary import Vocabulary, one_of
 from foundation.errors import InputError
-from foundation.settings import read_packaged_yaml, refuse_unknown_keys
+from foundation.settings import packaged, read_packaged_yaml, refuse_unknown_keys
 
 _NEEDED = ("summary", "authority", "reason", "operations")
 _TEXTS = ("summary", "authority", "reason", "link", "from", "until", "for")
@@ -20,8 +19,7 @@ _FOLDER = "moratoria"
 
 def preset_names() -> list[str]:
     """Returns the names of the presets installed, in order."""
-    files = resources.files("configs").joinpath(_FOLDER).iterdir()
-    return sorted(one.name.removesuffix(".yaml") for one in files if one.name.endswith(".yaml"))
+    return sorted(path.stem for path in packaged(_FOLDER).glob("*.yaml"))
 
 
 def load_preset(name: str, vocabulary: Vocabulary) -> dict[str, Any]:

@@ -54,6 +54,8 @@ _FIELDS = {
     "details.erased": {"entries", "authority", "dated", "by", "why"},
 }
 
+_TERMS = {one.name for one in fields(Terms)}
+
 _LICENCE_CHANGES = {
     "licence.terms": "terms",
     "licence.suspended": "suspended",
@@ -83,9 +85,9 @@ def rules_from(entries: Iterable[Entry], at: str | None = None) -> Rules:
 
 def read_terms(given: Mapping[str, Any]) -> Terms:
     """Returns the terms that an entry's body holds. Raises ValueError for a field or word it does not know."""
-    odd = sorted({one.name for one in fields(Terms)} ^ set(given))
+    odd = _TERMS ^ given.keys()
     if odd:
-        raise ValueError(f"term {odd[0]!r}")
+        raise ValueError(f"term {min(odd)!r}")
     return Terms(
         galleries=frozenset(given["galleries"]),
         operations=_words(given["operations"], GRANTED),
@@ -108,9 +110,9 @@ class _State:
     proposals: dict[int, Proposal] = field(default_factory=dict)
 
     def apply(self, entry: Entry, body: dict[str, Any]) -> None:
-        odd = sorted(_FIELDS[entry.type] ^ set(body))
+        odd = _FIELDS[entry.type] ^ body.keys()
         if odd:
-            raise ValueError(f"field {odd[0]!r}")
+            raise ValueError(f"field {min(odd)!r}")
         room, _, done = entry.type.partition(".")
         match room:
             case "ledger":
@@ -241,7 +243,8 @@ def _fresh(name: str, known: Mapping[str, Any]) -> str:
 
 
 def _words(given: Iterable[str], allowed: Iterable[str]) -> frozenset[str]:
-    unknown = set(given) - set(allowed)
+    words = frozenset(given)
+    unknown = words.difference(allowed)
     if unknown:
         raise ValueError(f"word {min(unknown)!r}")
-    return frozenset(given)
+    return words

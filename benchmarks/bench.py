@@ -138,9 +138,9 @@ def search(home: Path, probe: Path, work: Path) -> None:
     """Measures a search, from the command's start to its end and in a session that is open, beside face_recognition."""
     import numpy as np
 
+    from access.acts.tenants import Tenants, WantedTerms
     from access.gate import Gate, Request
     from access.homes import make_home
-    from access.acts.tenants import Tenants, WantedTerms
     from indexer.gallery import Gallery
     from indexer.search_files import enrolled_faces
     from indexer.table import open_table

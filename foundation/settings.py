@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import yaml
 from foundation.errors import InputError, nearest
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Refuses a mapping that names a key twice, where YAML would keep the last silently."""
 
 
@@ -49,7 +48,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def read_packaged_yaml(name: str) -> dict[str, Any]:
     """Returns the mapping in configs/NAME, as installed."""
-    return _parse(resources.files("configs").joinpath(name).read_text(encoding="utf-8"), f"configs/{name}")
+    return _parse(packaged(name).read_text(encoding="utf-8"), f"configs/{name}")
+
+
+def packaged(name: str) -> Path:
+    """Returns the path of configs/NAME, as installed."""
+    # Not importlib.resources, whose import alone is a third of what a decision takes.
+    import configs
+
+    return Path(configs.__path__[0], name)
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:

