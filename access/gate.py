@@ -181,8 +181,8 @@ class Gate:
 
     def probes_among(self, digests: Iterable[str]) -> set[str]:
         """Returns those digests (SHA-256 of photos) that the ledger knows as a probe's."""
-        wanted = set(digests)
-        return self.ledger.read(lambda view: {one for one in wanted if view.count(probe_trace(one))})
+        by_trace = {probe_trace(one): one for one in digests}
+        return {by_trace[trace] for trace in self.ledger.read(lambda view: view.carried(list(by_trace)))}
 
     def outstanding(self, wait_seconds: float) -> int:
         """Returns how many processes still hold answers that were allowed before this call, having waited for them

@@ -186,9 +186,9 @@ class Judge:
             by_operator = [one for one in standing if one.role == "operator" and one.number > tried[-1].number]
             text = (
                 f"this {tried[-1].on} was refused before under another purpose or tenant (ledger entry "
-                f"{tried[-1].number})"
+                f"{tried[-1].number}); an operator has to approve it: {_HOW}"
             )
-            yield _approved(by_operator[-1]) if by_operator else holds("earlier", f"{text}; an operator has to approve it: {_HOW}")
+            yield _approved(by_operator[-1]) if by_operator else holds("earlier", text)
 
     def _same_question(self, earlier: Earlier, asked: tuple[str, str, str | None]) -> bool:
         """Whether it asks what was refused; a purpose that was only misspelt there is the same purpose."""

@@ -16,6 +16,7 @@ from access.ledger.tables import IS_RULE
 
 COLUMNS = ", ".join(f"e.{name}" for name in Entry._fields)
 WIDTH = len(Entry._fields)
+_TAGS_AT_ONCE = 500
 WITH_DETAILS = f"SELECT {COLUMNS}, d.salt, d.body FROM entries e LEFT JOIN details d ON d.entry = e.number"
 
 
@@ -129,6 +130,16 @@ class Reader:
         query = "SELECT count(*) FROM traces WHERE tag = ? AND entry <= ?"
         return int(session.rows(query, (trace_tag(name, self._key), last.number))[0][0])
 
+    def carried(self, session: Session, names: Sequence[str], last: Entry) -> set[str]:
+        """Returns those names under which the index of traces has an entry."""
+        by_tag = {trace_tag(name, self._key): name for name in names}
+        tags, found = sorted(by_tag), set()
+        for first in range(0, len(tags), _TAGS_AT_ONCE):
+            part = tags[first : first + _TAGS_AT_ONCE]
+            query = f"SELECT DISTINCT tag FROM traces WHERE tag IN ({', '.join('?' * len(part))}) AND entry <= ?"
+            found |= {by_tag[row[0]] for row in session.rows(query, (*part, last.number))}
+        return found
+
     def authentic(self, entry: Entry) -> Entry:
         """Returns entry. Raises LedgerTampered where its MAC does not fit."""
         if not entry.is_authentic(self._key):
@@ -175,6 +186,10 @@ class View:
         """Returns how many entries carry a trace. Unlike `find` it reads no entry: only a verification would see
         that a trace was removed or added."""
         return self._reader.count(self._open_session(), name, self.last)
+
+    def carried(self, names: Sequence[str]) -> set[str]:
+        """Returns those traces that some entry carries; as `count`, it reads no entry."""
+        return self._reader.carried(self._open_session(), names, self.last)
 
     def close(self) -> None:
         """Ends the view with its transaction."""
