@@ -10,7 +10,7 @@ from typing import Literal
 from access import roles
 from access.findings import Finding, allows, quoted, refuses
 from access.judging import Judge, Party
-from access.names import name_problem
+from access.names import name_problem, tidy
 from access.requests import NOTHING_KNOWN, History, Request
 from access.rules import OPERATIONS, Credential, Rules, Tenant
 from access.times import shown
@@ -145,8 +145,11 @@ def decide_bearer(rules: Rules, credential_id: str | None, now: str) -> Decision
     return Decision(who, (_credential(credential, now),))
 
 
-def decide_approval(rules: Rules, credential_id: str | None, tenant: Tenant, now: str) -> Decision:
-    """Decides whether the bearer may approve a tenant's queries: an operator, or an approver of the same tenant."""
+def decide_approval(rules: Rules, credential_id: str | None, tenant: str, now: str) -> Decision:
+    """Decides whether the bearer may approve a tenant's queries: an operator, or an approver of the same tenant.
+
+    `tenant` is a name that need not be anybody's: who may not approve is not told who is registered.
+    """
     credential = rules.credentials.get(credential_id) if credential_id else None
     if credential is None or credential.role != "tenant":
         return decide_act(rules, credential_id, "access.approve", now)
@@ -154,11 +157,12 @@ def decide_approval(rules: Rules, credential_id: str | None, tenant: Tenant, now
     name = quoted(credential.person or credential.holder)
     if not credential.approver:
         found = [refuses("role", f"{name} is no approver; ask an operator for a credential with --approver")]
-    elif credential.holder != tenant.name:
-        text = f"{name} approves for {quoted(credential.holder)} only, not for {quoted(tenant.name)}"
+    elif credential.holder != tidy(tenant):
+        text = f"{name} approves for {quoted(credential.holder)} only, not for {quoted(tenant)}"
         found = [refuses("role", text)]
     else:
-        found = [allows("role", f"{name} is an approver of {quoted(tenant.name)}"), *_standing(rules, tenant, now)]
+        standing = _standing(rules, rules.tenants[credential.holder], now)
+        found = [allows("role", f"{name} is an approver of {quoted(tenant)}"), *standing]
     return dataclasses.replace(decision, findings=(*decision.findings, *found))
 
 

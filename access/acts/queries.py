@@ -49,7 +49,7 @@ class Queries(Desk):
         def drafts(rules: Rules, now: str) -> list[Draft]:
             asking = tenant_named(rules, tenant).name
             asked_for = tenant_named(rules, beneficiary).name if beneficiary is not None else asking
-            who = decide_approval(rules, authenticate(rules, self.credential_text), rules.tenants[asking], now).who
+            who = decide_approval(rules, authenticate(rules, self.credential_text), asking, now).who
             body = {
                 "tenant": asking,
                 "beneficiary": asked_for,
@@ -61,7 +61,7 @@ class Queries(Desk):
             return [Draft("query.approved", asking, body, {"case": case}, private_traces=(approval_trace(case),))]
 
         def judge(rules: Rules, proven: str | None, now: str) -> Decision:
-            return decide_approval(rules, proven, tenant_named(rules, tenant), now)
+            return decide_approval(rules, proven, tenant, now)
 
         return self.gate.act(self.credential_text, "access.approve", drafts, judge=judge)[-1]
 
