@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from foundation.errors import InputError
 
 _LONGEST_PATTERN = 64
-_SIGNS = {"#": r"\d", "@": r"[^\W\d_]", "*": r".*"}
+_SIGNS = {"#": r"[0-9]", "@": r"[^\W\d_]", "*": r".*"}
 
 
 def same_case(case: str) -> str:
-    """Returns a case number without spaces and case, so that "2026-117 a" and "2026-117A" are one."""
-    return "".join(case.split()).casefold()
+    """Returns a case number's letters and digits in plainest form, so that "2026/117 a" and "2026-117A" are one."""
+    plain = unicodedata.normalize("NFKC", case).casefold()
+    return "".join(sign for sign in plain if sign.isalnum()) or plain
 
 
 def fits_pattern(case: str, pattern: str) -> bool:

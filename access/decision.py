@@ -103,10 +103,9 @@ def check(
 
 
 def blocked(rules: Rules, tenant: Tenant, now: str) -> list[Finding]:
-    """Returns every rule that keeps a tenant from searching now, whatever it searches for."""
+    """Returns every rule that keeps a tenant from searching now, but for purposes that a moratorium exempts."""
     party = Party("", tenant, rules.names_of(tenant))
-    request = Request("search", "")
-    judge = Judge(rules, None, request, now, History())
+    judge = Judge(rules, None, Request("search", ""), now, NOTHING_KNOWN)
     return [one for one in (*judge.licence(party), *judge.moratoria(party)) if one.effect == "refuses"]
 
 
@@ -166,10 +165,12 @@ def decide_approval(rules: Rules, credential_id: str | None, tenant: str, now: s
     return dataclasses.replace(decision, findings=(*decision.findings, *found))
 
 
-def with_new_licence(decision: Decision, rules: Rules, tenant: Tenant, now: str) -> Decision:
-    """Returns an act's decision with what moratoria on new licences say to the tenant that it would license."""
-    judge = Judge(rules, None, Request("new-licences", ""), now, History())
-    spoken = judge.moratoria(Party("", tenant, rules.names_of(tenant)))
+def with_new_licence(decision: Decision, rules: Rules, tenant: Tenant, begins: str, now: str) -> Decision:
+    """Returns an act's decision with what moratoria on new licences say to the tenant that it would license, now and
+    on the day that the licence begins."""
+    party = Party("", tenant, rules.names_of(tenant))
+    judges = [Judge(rules, None, Request("new-licences", ""), at, NOTHING_KNOWN) for at in sorted({now, begins})]
+    spoken = dict.fromkeys(finding for judge in judges for finding in judge.moratoria(party))
     return dataclasses.replace(decision, findings=(*decision.findings, *spoken))
 
 
@@ -214,7 +215,7 @@ def _form(request: Request, vocabulary: Vocabulary) -> Iterator[Finding]:
         near = nearest(request.purpose[:100], known)
         yield refuses("purpose", f"unknown purpose {quoted(request.purpose)}{near} (known: {', '.join(known)})")
     elif asked:
-        yield refuses("purpose", f"no purpose is given; name one of: {', '.join(known)}")
+        yield refuses("form", f"no purpose is given; name one of: {', '.join(known)}")
     if request.case is not None:
         problem = name_problem(request.case)
         if problem:
@@ -231,7 +232,7 @@ def _person(credential: Credential, request: Request) -> list[Finding]:
     if credential.person is not None:
         if request.operator is None or request.operator == credential.person:
             return []
-        text = f"the credential is {quoted(credential.person)}'s own, and --operator names {quoted(request.operator)}"
+        text = f"the credential is that of {quoted(credential.person)}, and --operator names {quoted(request.operator)}"
         return [refuses("person", text)]
     if request.operator is None:
         if request.operation == "read":

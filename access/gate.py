@@ -176,7 +176,7 @@ class Gate:
     def check(self, rules: Rules, tenant: Tenant, request: Request, at: str) -> Decision:
         """Returns what a tenant's request would be told at a moment, and records nothing."""
         request = request.tidied()
-        history = self.ledger.read(lambda view: read_history(view, rules, request, tenant.name))
+        history = self.ledger.read(lambda view: read_history(view, rules, self.vocabulary, request, tenant.name))
         return check(rules, self.vocabulary, tenant, request, at, history)
 
     def probes_among(self, digests: Iterable[str]) -> set[str]:
@@ -193,7 +193,7 @@ class Gate:
         rules = self._rules(view.rules)
         credential = rules.credentials.get(proven) if proven else None
         tenant = credential.holder if credential and credential.role == "tenant" else None
-        history = read_history(view, rules, request, tenant)
+        history = read_history(view, rules, self.vocabulary, request, tenant)
         return decide(rules, self.vocabulary, proven, request, view.now, history), history
 
     def _settle(
@@ -217,12 +217,14 @@ class Gate:
                 body["answer"] = dict(answer[0])
                 if answer[1] is not None:
                     details["answer"] = dict(answer[1])
+            rules = self._rules(view.rules)
+            traces = erasable_traces(rules, self.vocabulary, request, decision, history)
             draft = Draft(
                 *(f"{_room(request)}.{ending}", decision.who.name, body, details or None),
                 traces=tuple(kept_traces(request, decision, view.now)),
-                private_traces=tuple(erasable_traces(request, decision, history)),
+                private_traces=tuple(traces),
             )
-            return [*_lapsed(self._rules(view.rules), view.now), draft]
+            return [*_lapsed(rules, view.now), draft]
 
         appended = self.ledger.append_decided(settle)
         decision = decided[-1]

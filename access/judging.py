@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from access.cases import fits_pattern
 from access.findings import Finding, allows, holds, quoted, refuses
-from access.requests import Approval, Earlier, History, Request
+from access.questions import question
+from access.requests import Approval, History, Request
 from access.rules import GRANTED, Moratorium, Rules, Standing, Tenant
 from access.times import shown
 from access.vocabulary import Vocabulary
@@ -18,9 +18,6 @@ POLICY = frozenset({"moratorium", "licence", "purpose", "gallery", "operation", 
 """Rules whose refusal makes a later try under another purpose or tenant suspicious. Faults of form are none."""
 
 _HOW = "afterfact access approve"
-_MISSPELT = 0.8
-"""From which share of common letters (difflib's ratio) on an unknown purpose counts as a known one misspelt: it is 0.92
-for robery and robbery, 0.48 for immigration and missing-person."""
 
 
 @dataclass(frozen=True)
@@ -175,13 +172,16 @@ class Judge:
         """Says where an approver is needed: for an exempt purpose, and for what was refused under another name."""
         purpose = self.request.purpose
         asked = (tenant.name, beneficiary, purpose)
-        standing = [one for one in self.history.approved if one.approves(*asked, self.now)]
+        standing = [
+            one for one in self.history.approved if one.approves(*asked, self.now) and self._still_approves(one)
+        ]
         exempted = [one for one in spoken if one.rule == "exempt-purpose"]
         if exempted:
-            fitting = [one for one in standing if _may_approve(one, tenant, person)]
+            fitting = [one for one in standing if one.person.casefold() != (person or "").casefold()]
             text = f"the exemption of purpose {purpose} needs a named approver other than who asks"
             yield _approved(fitting[-1]) if fitting else holds("approver", f"{text}: {_HOW}")
-        tried = [one for one in self.history.refused if not self._same_question(one, asked)]
+        same = question(self.rules, self.vocabulary, tenant.name, self.request.beneficiary, purpose)
+        tried = [one for one in self.history.refused if one.question != same]
         if tried:
             by_operator = [one for one in standing if one.role == "operator" and one.number > tried[-1].number]
             text = (
@@ -190,13 +190,14 @@ class Judge:
             )
             yield _approved(by_operator[-1]) if by_operator else holds("earlier", text)
 
-    def _same_question(self, earlier: Earlier, asked: tuple[str, str, str | None]) -> bool:
-        """Whether it asks what was refused; a purpose that was only misspelt there is the same purpose."""
-        tenant, beneficiary, purpose = asked
-        if (earlier.tenant, earlier.beneficiary) != (tenant, beneficiary) or purpose is None:
-            return False
-        known = self.vocabulary is None or earlier.purpose in self.vocabulary.purposes
-        return earlier.purpose == purpose or (not known and _misspelt(earlier.purpose, purpose))
+    def _still_approves(self, approval: Approval) -> bool:
+        """Whether who approved may still do so: a removed operator's or a revoked credential's word has no weight."""
+        if approval.role == "operator":
+            return self.rules.operator(approval.holder) is not None
+        return approval.holder == approval.tenant and any(
+            one.approver and one.person == approval.person and one.usable(self.now)
+            for one in self.rules.credentials_of("tenant", approval.holder)
+        )
 
     def _party(self, part: str, tenant: Tenant) -> Party:
         return Party(part, tenant, self.rules.names_of(tenant))
@@ -209,14 +210,6 @@ def _granted(rule: str, what: str, granted: frozenset[str], name: str) -> Findin
     return refuses(rule, f"{rule} {quoted(what)} is not granted to {name} (granted: {shown_grants})")
 
 
-def _may_approve(approval: Approval, tenant: Tenant, person: str | None) -> bool:
-    return approval.person != person and (approval.role == "operator" or approval.holder == tenant.name)
-
-
 def _approved(approval: Approval) -> Finding:
     whose = "operator" if approval.role == "operator" else f"of {quoted(approval.holder)}"
     return allows("approver", f"approved by {quoted(approval.person)}, {whose} (ledger entry {approval.number})")
-
-
-def _misspelt(purpose: str, meant: str) -> bool:
-    return difflib.SequenceMatcher(None, purpose[:100], meant).ratio() >= _MISSPELT

@@ -8,7 +8,7 @@ from typing import Any
 from access.decision import blocked
 from access.findings import Finding
 from access.ledger.ledger import Ledger
-from access.rules import Moratorium, Rules, Tenant
+from access.rules import Moratorium, Rules, Tenant, Terms
 from access.times import shown
 
 
@@ -19,6 +19,7 @@ def outlook(rules: Rules, tenant: Tenant, now: str) -> dict[str, Any]:
     terms = standing.terms if standing else first.terms
     assert terms is not None
     barred = blocked(rules, tenant, now)
+    exempt = [sorted(rules.moratoria[one.name].exempt_purposes) for one in barred if one.name]
     changes = [one for one in tenant.licence.ahead(now) if one.what != "terms"]
     return {
         "name": tenant.name,
@@ -28,12 +29,20 @@ def outlook(rules: Rules, tenant: Tenant, now: str) -> dict[str, Any]:
         "why": standing.why if standing else first.why,
         "until": terms.until,
         "next": [{"what": one.what, "from": one.effective, "why": one.why} for one in changes],
-        "state": "blocked" if barred else "may search",
+        "state": _state(terms, barred, exempt),
         "blocked_by": [_short(rules, tenant, one) for one in barred],
         "blocked_because": [one.text for one in barred],
         "barred_by": [one.name for one in rules.bars(tenant, "search", now)],
         "terms": terms.as_json(),
     }
+
+
+def _state(terms: Terms, barred: list[Finding], exempt: list[list[str]]) -> str:
+    """Returns what the tenant may do. A purpose is exempt only where every rule that bars it exempts that purpose."""
+    if not barred:
+        return f"may {', '.join(sorted(terms.operations))}"
+    purposes = set.intersection(*map(set, exempt)) if exempt and len(exempt) == len(barred) else set()
+    return f"blocked, but for {', '.join(sorted(purposes))}" if purposes else "blocked"
 
 
 def _short(rules: Rules, tenant: Tenant, finding: Finding) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from access.names import LONGEST_TEXT
-from access.rules import AUTHORITIES, BARRED
+from access.rules import APART, AUTHORITIES, BARRED
+from access.times import read_end, read_moment
 from access.vocabulary import Vocabulary, one_of
 from foundation.errors import InputError
 from foundation.settings import packaged, read_packaged_yaml, refuse_unknown_keys
@@ -14,6 +15,7 @@ from foundation.settings import packaged, read_packaged_yaml, refuse_unknown_key
 _NEEDED = ("summary", "authority", "reason", "operations")
 _TEXTS = ("summary", "authority", "reason", "link", "from", "until", "for")
 _LISTS = ("kinds", "operations", "apart", "exempt_kinds", "exempt_purposes")
+_ANY_DAY = "2000-01-01T00:00:00.000000Z"
 _FOLDER = "moratoria"
 
 
@@ -49,8 +51,12 @@ def read_preset(given: Mapping[str, Any], where: str, vocabulary: Vocabulary) ->
     if given.get("until") and given.get("for"):
         raise InputError(f"{where}: until and for both name the end; keep one")
     one_of(given["authority"], AUTHORITIES, "authority")
-    for operation in (*given["operations"], *given.get("apart", [])):
+    for operation in given["operations"]:
         one_of(operation, BARRED, "operation")
+    for operation in given.get("apart", []):
+        one_of(operation, APART, "operation that can stand apart")
+    start = read_moment(given.get("from", _ANY_DAY), _ANY_DAY, f"{where}: from")
+    read_end(given.get("until"), given.get("for"), start, start)
     vocabulary.expand([*given.get("kinds", []), *given.get("exempt_kinds", [])])
     for purpose in given.get("exempt_purposes", []):
         one_of(purpose, vocabulary.purposes, "purpose")

@@ -88,16 +88,17 @@ def read_terms(given: Mapping[str, Any]) -> Terms:
     odd = _TERMS ^ given.keys()
     if odd:
         raise ValueError(f"term {min(odd)!r}")
-    return Terms(
-        galleries=frozenset(given["galleries"]),
-        operations=_words(given["operations"], GRANTED),
-        purposes=frozenset(given["purposes"]),
-        until=given["until"],
-        largest_k=given["largest_k"],
-        queries_a_day=given["queries_a_day"],
-        must_state=_words(given["must_state"], STATEMENTS),
-        case_pattern=given["case_pattern"],
-    )
+    return Terms(**_read_some_terms(given))
+
+
+def _read_some_terms(given: Mapping[str, Any]) -> dict[str, Any]:
+    odd = given.keys() - _TERMS
+    if odd:
+        raise ValueError(f"term {min(odd)!r}")
+    terms = {name: frozenset(value) if isinstance(value, list) else value for name, value in given.items()}
+    _words(terms.get("operations", ()), GRANTED)
+    _words(terms.get("must_state", ()), STATEMENTS)
+    return terms
 
 
 @dataclass
@@ -161,7 +162,8 @@ class _State:
             known = self.credentials[body["credential"]]
             self.credentials[known.id] = replace(known, revoked=entry.time, revoked_why=body["why"])
             return
-        holders: Mapping[str, Any] = self.tenants if body["role"] == "tenant" else self.operators
+        both: Mapping[str, Mapping[str, Any]] = {"tenant": self.tenants, "operator": self.operators}
+        holders = both[body["role"]]
         if entry.subject not in holders:
             raise ValueError(f"unknown holder {entry.subject!r}")
         self.credentials[_fresh(body["credential"], self.credentials)] = Credential(
@@ -177,11 +179,12 @@ class _State:
 
     def _apply_licence(self, entry: Entry, body: dict[str, Any]) -> None:
         tenant = self.tenants[entry.subject]
-        standing = tenant.licence.at(body["from"])
-        if standing and standing.state == "revoked":
+        if tenant.licence.revoked_by(body["from"]):
             raise ValueError("a revoked licence never comes back")
-        terms = read_terms(body["terms"]) if "terms" in body else None
-        change = _change(_LICENCE_CHANGES[entry.type], entry, body, terms=terms, until=body.get("until"))
+        changed = _read_some_terms(body["terms"]) if "terms" in body else {}
+        if body.get("until") is not None:
+            changed = {"until": body["until"]}
+        change = _change(_LICENCE_CHANGES[entry.type], entry, body, changed=changed)
         self.tenants[tenant.name] = replace(tenant, licence=Licence((*tenant.licence.changes, change)))
 
     def _apply_moratorium(self, entry: Entry, body: dict[str, Any], done: str) -> None:

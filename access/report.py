@@ -68,12 +68,12 @@ class YearReport:
         request = body["request"]
         outcome = _outcome(operation, body["answer"]) if ending == "answered" else ending
         self.asked[operation, tenant, request["purpose"] or "-", outcome] += 1
-        if request["beneficiary"] not in (None, tenant):
+        if request["beneficiary"] and request["beneficiary"] != tenant:
             self.beneficiaries[tenant, request["beneficiary"]] += 1
         for finding in body["findings"]:
             if finding["effect"] == "refuses":
                 self.refused_by[finding["rule"]] += 1
-            elif finding["effect"] == "holds" and ending == "held":
+            elif finding["effect"] == "holds":
                 self.held[tenant, finding["rule"]] += 1
             elif finding["effect"] == "exempts" and ending == "answered":
                 self.exempted[finding["name"], tenant] += 1
@@ -81,7 +81,7 @@ class YearReport:
     def _add_strangers(self, body: dict[str, Any]) -> None:
         # Told at 1, 2, 4, 8, ... a day and host: each entry after the first doubles the one before it.
         self.wrong_credentials += body["wrong"] - body["wrong"] // 2
-        if body["earlier"]:
+        if body["earlier"] and body["earlier"]["day"][:4] == str(self.year):
             told = 1 << (body["earlier"]["wrong"].bit_length() - 1)
             self.wrong_credentials += body["earlier"]["wrong"] - told
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from access.names import recordable, tidy
+from access.questions import Question
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Request:
         texts: dict[str, Any] = {
             name: tidy(value) for name, value in dataclasses.asdict(self).items() if isinstance(value, str)
         }
-        return dataclasses.replace(self, **texts)
+        return dataclasses.replace(self, **{**texts, "beneficiary": texts.get("beneficiary") or None})
 
     def recorded(self) -> dict[str, Any]:
         """Returns what an entry keeps for good."""
@@ -51,13 +52,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Earlier:
-    """A query on the same case or probe that the rules refused. `on`: "case" or "probe"."""
+    """A query on the same case or probe that the rules refused. `on`: "case" or "probe".
+
+    `question` is None where there are so many of them that not all were read: it is then nobody's own question.
+    """
 
     number: int
     on: str
-    tenant: str
-    beneficiary: str
-    purpose: str
+    question: Question | None
 
 
 @dataclass(frozen=True)

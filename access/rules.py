@@ -21,6 +21,9 @@ BARRED = (*GRANTED, "new-licences")
 REVEALING = frozenset({"evaluate", "read"})
 """Operations that a moratorium on search bars too, unless it names them apart."""
 
+APART = frozenset({"evaluate"})
+"""Of those, what a moratorium can name apart."""
+
 ROLES = ("administrator", "licensing-officer", "auditor")
 AUTHORITIES = ("vendor", "court", "legislature", "agency")
 STATEMENTS = ("offence", "basis", "reference")
@@ -53,7 +56,10 @@ class Terms:
 
 @dataclass(frozen=True)
 class Change:
-    """One change of a licence, from `effective` on. `what`: active, suspended, revoked, or terms."""
+    """One change of a licence, from `effective` on. `what`: active, suspended, revoked, or terms.
+
+    `terms` are a new licence's; `changed` are those that a later change puts in the place of what stands by then.
+    """
 
     what: str
     effective: str
@@ -62,7 +68,7 @@ class Change:
     by: str
     why: str
     terms: Terms | None = None
-    until: str | None = None
+    changed: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,25 +91,29 @@ class Standing:
 
 @dataclass(frozen=True)
 class Licence:
-    """Every change of one licence. A change may be dated ahead; of two from one moment the later entry holds."""
+    """Every change of one licence, its beginning first. A change may be dated ahead; of two from one moment the later
+    entry holds."""
 
     changes: tuple[Change, ...]
 
     def at(self, now: str) -> Standing | None:
-        """Returns how it stands at a moment; None before its first change takes effect."""
-        standing: Standing | None = None
-        for change in sorted(self.changes, key=lambda one: (one.effective, one.entry)):
-            if change.effective > now or (standing and standing.state == "revoked"):
+        """Returns how it stands at a moment; None before it has begun."""
+        first, *later = self.changes
+        assert first.terms is not None
+        standing = Standing("active", first.effective, first.why, first.terms)
+        for change in sorted(later, key=lambda one: (one.effective, one.entry)):
+            if change.effective > now or standing.state == "revoked":
                 break
-            if standing is None:
-                assert change.terms is not None
-                standing = Standing("active", change.effective, change.why, change.terms)
-            elif change.what == "terms":
-                standing = replace(standing, terms=change.terms or standing.terms)
+            terms = replace(standing.terms, **change.changed)
+            if change.what == "terms":
+                standing = replace(standing, terms=terms)
             else:
-                terms = replace(standing.terms, until=change.until) if change.until else standing.terms
                 standing = Standing(change.what, change.effective, change.why, terms)
-        return standing
+        return None if now < first.effective and standing.state == "active" else standing
+
+    def revoked_by(self, moment: str) -> Change | None:
+        """Returns the revocation that holds at a moment, if one does."""
+        return next((one for one in self.changes if one.what == "revoked" and one.effective <= moment), None)
 
     def ahead(self, now: str) -> list[Change]:
         """Returns the changes that are still to take effect, soonest first."""

@@ -1,4 +1,4 @@
-"""A registry in few lines for tests of the rules: people, licences, moratoria, entries, and a house with a real ledger."""
+"""A registry in few lines, for tests of the rules: people, licences, moratoria, entries; and a house with a ledger."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from access.acts.moratoria import MoratoriumTerms, Moratoria, with_preset
+from databases import Clock
+
+from access.acts.moratoria import Moratoria, MoratoriumTerms, with_preset
 from access.acts.operators import Operators
 from access.acts.queries import Queries
 from access.acts.tenants import Tenants, WantedTerms
@@ -19,11 +21,11 @@ from access.homes import make_home
 from access.ledger.chain import FORMAT, Draft, Entry, canonical, seal
 from access.ledger.ledger import Ledger
 from access.presets import load_preset
+from access.questions import question
 from access.requests import NOTHING_KNOWN, Approval, Earlier, History, Request
 from access.rules import GRANTED, Change, Credential, Licence, Moratorium, Operator, Rules, Tenant, Terms
 from access.times import instant, moment
 from access.vocabulary import load_vocabulary
-from databases import Clock
 
 WORDS = load_vocabulary()
 NOW = "2026-03-01T12:00:00.000000Z"
@@ -132,7 +134,8 @@ def refused_before(
     number: int, purpose: str, name: str = "Sheriff", beneficiary: str | None = None, on: str = "case"
 ) -> Earlier:
     """Returns a refusal on the same case or probe."""
-    return Earlier(number, on, name, beneficiary or name, purpose)
+    known = Rules({}, dict.fromkeys([beneficiary or name]), {}, {}, {}, {})
+    return Earlier(number, on, question(known, WORDS, name, beneficiary, purpose))
 
 
 def approval(number: int, person: str, role: str = "operator", **fields: Any) -> Approval:
@@ -142,9 +145,7 @@ def approval(number: int, person: str, role: str = "operator", **fields: Any) ->
     return replace(plain, **fields)
 
 
-def preset_moratorium(
-    name: str, rules: Rules, start: str | None = None, now: str = NOW, **more: Any
-) -> Moratorium:
+def preset_moratorium(name: str, rules: Rules, start: str | None = None, now: str = NOW, **more: Any) -> Moratorium:
     """Returns the moratorium that declaring a preset gives."""
     terms = MoratoriumTerms(name=name, reason="", preset=name, **more)
     return with_preset(load_preset(name, WORDS), terms, start).as_declared(WORDS, rules, now)

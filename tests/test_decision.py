@@ -5,19 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
-from access import roles
-from access.decision import (
-    Decision,
-    check,
-    decide,
-    decide_act,
-    decide_approval,
-    decide_bearer,
-    with_new_licence,
-)
-from access.requests import NOTHING_KNOWN, Request
-from access.rules import ROLES, Operator, Rules
 from rulebook import (
     LONG_AGO,
     NOW,
@@ -33,6 +20,19 @@ from rulebook import (
     registry,
     tenant,
 )
+
+from access import roles
+from access.decision import (
+    Decision,
+    check,
+    decide,
+    decide_act,
+    decide_approval,
+    decide_bearer,
+    with_new_licence,
+)
+from access.requests import NOTHING_KNOWN, Request
+from access.rules import ROLES, Operator, Rules
 
 SHERIFF = tenant()
 ITO = credential("ito", "Sheriff", person="D. Ito")
@@ -62,7 +62,7 @@ def test_every_refusal_is_told_not_only_the_first() -> None:
     ("asked", "rule", "says"),
     [
         ({"operation": "browse"}, "operation", "'browse' is no operation (search, index, evaluate, read)"),
-        ({"purpose": None}, "purpose", "no purpose is given; name one of: aggravated-assault"),
+        ({"purpose": None}, "form", "no purpose is given; name one of: aggravated-assault"),
         ({"purpose": "robery"}, "purpose", "unknown purpose 'robery'; did you mean 'robbery'? (known: "),
         ({"purpose": "immigration-status"}, "purpose", "unknown purpose 'immigration-status' (known: "),
         ({"case": None}, "case", "no case number is given"),
@@ -217,7 +217,7 @@ def test_a_bearer_may_replace_a_valid_credential_and_no_spent_one() -> None:
 
 
 def approving(rules: Rules, who: str, name: str = "Sheriff") -> Decision:
-    return decide_approval(rules, who, rules.tenants[name], NOW)
+    return decide_approval(rules, who, name, NOW)
 
 
 def test_who_may_approve_a_query() -> None:
@@ -237,7 +237,7 @@ def test_an_approver_of_a_suspended_tenant_approves_nothing() -> None:
 def licensing(*moratoria: object, who: str = "clerk", name: str = "Sheriff") -> Decision:
     rules = registry(SHERIFF, tenant("New", "sheriff", formerly="Old"), tenant("Old"), moratoria=moratoria)  # type: ignore[arg-type]
     act = decide_act(rules, who, "tenant.add", NOW)
-    return with_new_licence(act, rules, rules.tenants[name], NOW)
+    return with_new_licence(act, rules, rules.tenants[name], NOW, NOW)
 
 
 def test_a_bar_on_new_licences_binds_the_operator_who_would_give_one() -> None:

@@ -14,7 +14,7 @@ from indexer.limits import Limits
 
 @pytest.fixture
 def gallery(indexed_home, capsys, monkeypatch):
-    """Returns a function that runs `afterfact gallery ...` in this process, as the operator: exit code, output, errors."""
+    """Returns a function that runs `afterfact gallery ...` in this process, as the operator: code, output, errors."""
     monkeypatch.setenv("AFTERFACT_CREDENTIAL", indexed_home.operator.read_text().strip())
 
     def run(*arguments):

@@ -8,13 +8,13 @@ from pathlib import Path
 from string import ascii_lowercase
 
 import pytest
+from rulebook import NOW, SEARCH, House, just_before, moved, open_house
 
 from access.acts.moratoria import MoratoriumTerms
 from access.acts.queries import Queries
 from access.gate import Refused
 from access.ledger.ledger import DATABASE
 from foundation.errors import InputError
-from rulebook import NOW, SEARCH, House, just_before, moved, open_house
 
 PROBE, OTHER_PROBE = "a" * 64, "b" * 64
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from access.requests import History
-from access.rules import Moratorium, Rules
 from rulebook import (
     LONG_AGO,
     NOW,
@@ -23,6 +20,9 @@ from rulebook import (
     registry,
     tenant,
 )
+
+from access.requests import History
+from access.rules import Moratorium, Rules
 
 SHERIFF = tenant()
 POLICE = tenant("Police", "municipal-police")
@@ -194,9 +194,7 @@ def test_naming_oneself_as_beneficiary_changes_nothing() -> None:
         (tenant("Police", "municipal-police", galleries=frozenset()), [], None),
     ],
 )
-def test_the_gallerys_owner_binds_whoever_asks_there(
-    owner: Any, moratoria: list[Moratorium], rule: str | None
-) -> None:
+def test_the_gallerys_owner_binds_whoever_asks_there(owner: Any, moratoria: list[Moratorium], rule: str | None) -> None:
     rules = registry(FIND_THEM, owner, moratoria=moratoria, owners={"county": "Police"})
     assert refusing(decided(rules, "Find Them")) == ([rule] if rule else [])
     elsewhere = registry(FIND_THEM, owner, moratoria=moratoria, owners={"other": "Police"})
@@ -279,7 +277,8 @@ MARSH = approval(9, "B. Marsh", "tenant")
 
 
 def under_exemption(*approvals: Any, rules: Rules | None = None, **asked: Any) -> Any:
-    known = rules or registry(SHERIFF, moratoria=BY_PURPOSE)
+    marsh = credential("marsh", "Sheriff", person="B. Marsh", approver=True)
+    known = rules or registry(SHERIFF, moratoria=BY_PURPOSE, credentials=[marsh])
     return decided(known, history=History(approved=approvals), **asked)
 
 

@@ -1,31 +1,38 @@
-"""The presets in configs/moratoria/: each boundary, whom each bars from what, and files that are not as they should be."""
+"""The presets in configs/moratoria/: each boundary, whom each bars from what, and files that are not right."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
-
-from access.acts.moratoria import MoratoriumTerms, with_preset
-from access.decision import Decision, decide_act, with_new_licence
-from access.presets import load_preset, preset_names, read_preset
-from access.requests import History
-from access.rules import Rules
-from foundation.errors import InputError
 from rulebook import (
     NOW,
     WORDS,
+    House,
     approval,
+    credential,
     decided,
     just_before,
     moved,
+    open_house,
     preset_moratorium,
     refusing,
     registry,
     tenant,
 )
+
+from access.acts.moratoria import MoratoriumTerms, with_preset
+from access.acts.tenants import WantedTerms
+from access.decision import Decision, decide_act, with_new_licence
+from access.gate import Refused
+from access.presets import load_preset, preset_names, read_preset
+from access.requests import History
+from access.rules import Rules
+from foundation.errors import InputError
 
 NAMES = [
     *("aclu-2020", "amazon-extension-2021", "amazon-statement-2020", "amazon-terms"),
@@ -62,7 +69,7 @@ def under(name: str, start: str | None = None, **more: Any) -> Rules:
 def judged(rules: Rules, who: str, operation: str, now: str, **asked: Any) -> Decision:
     """What an organisation, or for new-licences the operator who would license it, is told."""
     if operation == "new-licences":
-        return with_new_licence(decide_act(rules, "clerk", "tenant.add", now), rules, rules.tenants[who], now)
+        return with_new_licence(decide_act(rules, "clerk", "tenant.add", now), rules, rules.tenants[who], now, now)
     return decided(rules, who, now, operation=operation, **asked)
 
 
@@ -171,6 +178,8 @@ def test_a_named_organisation_goes_on_even_where_everyone_is_barred() -> None:
 
 def test_under_the_service_terms_police_look_for_the_missing_with_an_approver_and_for_nobody_else() -> None:
     rules = under("amazon-terms")
+    marsh = credential("marsh", "Police", person="B. Marsh", approver=True)
+    rules = replace(rules, credentials={**rules.credentials, marsh.id: marsh})
     missing = {"who": "Police", "purpose": "missing-person"}
     about = {"tenant": "Police", "beneficiary": "Police", "purpose": "missing-person"}
 
@@ -230,6 +239,60 @@ def test_a_presets_own_end_goes_with_its_own_start_only() -> None:
     preset = read_preset({**PLAIN, "from": "2020-01-01T00:00Z", "until": "2020-02-01T00:00Z"}, "x.yaml", WORDS)
     assert with_preset(preset, MoratoriumTerms("x", ""), None).until == "2020-02-01T00:00Z"
     assert with_preset(preset, MoratoriumTerms("x", ""), "2026-04-01T00:00Z").until is None
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    """A sheriff with a year's licence for robbery in gallery county, and then no new licences for anybody."""
+    opened = open_house(tmp_path)
+    opened.register("Sheriff", "sheriff", purposes=["robbery"], duration="1y")
+    ibm = with_preset(load_preset("ibm-2020", WORDS), MoratoriumTerms("ibm", "", preset="ibm-2020"), None)
+    opened.moratoria.declare(ibm)
+    return opened
+
+
+def test_without_new_licences_those_who_hold_one_search_on_and_lose_nothing_to_a_suspension(house: House) -> None:
+    assert house.ask() == "allowed"
+    house.tenants.suspend("Sheriff", "audit")
+    assert house.ask(case="2") == "refused"
+    house.tenants.reinstate("Sheriff", "audit passed")
+    assert house.ask(case="3") == "allowed"
+
+
+def test_without_new_licences_terms_may_be_narrowed(house: House) -> None:
+    house.tenants.change_terms("Sheriff", WantedTerms(largest_k=5, must_state=["basis"], duration="30d"), "less")
+    assert house.ask(k=5, basis="warrant") == "allowed"
+
+
+@pytest.mark.parametrize(
+    "wider",
+    [
+        WantedTerms(galleries=["county", "state"]),
+        WantedTerms(operations=["search", "index"]),
+        WantedTerms(purposes=["robbery", "homicide"]),
+        WantedTerms(duration="2y"),
+    ],
+)
+def test_without_new_licences_no_terms_are_widened(house: House, wider: WantedTerms) -> None:
+    with pytest.raises(Refused, match="'ibm' bars sheriff from new-licences"):
+        house.tenants.change_terms("Sheriff", wider, "more")
+
+
+def test_without_new_licences_nobody_is_registered_or_renewed(house: House) -> None:
+    for kind in ("sheriff", "research"):
+        with pytest.raises(Refused, match=f"'ibm' bars {kind} from new-licences"):
+            house.register("New", kind)
+    with pytest.raises(Refused, match="'ibm' bars"):
+        house.tenants.reinstate("Sheriff", "renewal", duration="2y")
+
+
+@pytest.mark.parametrize("start", ["now", moved(NOW, days=300)])
+def test_a_renewal_that_begins_later_is_a_renewal_too(house: House, start: str) -> None:
+    length = {"now": "400d"}.get(start, "100d")
+    with pytest.raises(Refused, match="'ibm' bars"):
+        house.tenants.reinstate("Sheriff", "renewal", duration=length, start=start)
+    with pytest.raises(Refused, match="'ibm' bars"):
+        house.tenants.change_terms("Sheriff", WantedTerms(duration=length), "renewal", start=start)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rulebook import BY, EVERYTHING, WHY, at_hour, chain
 
 from access.ledger.chain import RULE_TYPES
 from access.ledger.errors import LedgerUnreadable
 from access.replay import read_terms, rules_from
-from rulebook import BY, EVERYTHING, WHY, at_hour, chain
 
 Draft = tuple[str, str, dict[str, Any]]
 
@@ -228,7 +228,7 @@ def test_an_unknown_word_name_or_format_stops_everything(draft: Draft, says: str
     ],
 )
 def test_a_name_given_a_second_time_stops_everything(draft: Draft) -> None:
-    with pytest.raises(LedgerUnreadable, match="entry 6 .*a second time"):
+    with pytest.raises(LedgerUnreadable, match=r"entry 6 .*a second time"):
         rules_from(chain(*BEFORE, draft))
 
 

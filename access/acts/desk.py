@@ -25,6 +25,9 @@ MakeDrafts = Callable[[Rules, str], list[Draft]]
 FromTerms = Callable[[Rules, str, Mapping[str, Any], str], list[Draft]]
 """The same for an act that takes two operators: given also its terms and the reason."""
 
+Licensee = Callable[[Rules, str], tuple[Tenant, str] | None]
+"""Given the rules and the time, the tenant that gets a new licence and from when on, or None."""
+
 CREDENTIAL_SPAN = "1y"
 """How long a credential lasts where nothing else is said."""
 
@@ -46,19 +49,19 @@ class Desk:
         drafts: MakeDrafts,
         *,
         authority: Callable[[Rules], str] | None = None,
-        licensee: Callable[[Rules, str], Tenant | None] | None = None,
+        licensee: Licensee | None = None,
         as_owner: bool = False,
     ) -> Entry:
         """Does an act; returns its last entry.
 
         `authority` names the one whose operators alone may do it; `licensee` the tenant that it would give a new
-        licence, where it does, which a moratorium may bar.
+        licence, where it does, which a moratorium may bar, and from when on.
         """
 
         def judge(rules: Rules, proven: str | None, now: str) -> Decision:
             decision = decide_act(rules, proven, act, now, authority(rules) if authority else None)
-            tenant = licensee(rules, now) if licensee and decision.allowed else None
-            return with_new_licence(decision, rules, tenant, now) if tenant else decision
+            licence = licensee(rules, now) if licensee and decision.allowed else None
+            return with_new_licence(decision, rules, *licence, now) if licence else decision
 
         return self.gate.act(self.credential_text, act, drafts, judge=judge, as_owner=as_owner)[-1]
 
@@ -88,7 +91,7 @@ class Desk:
         number: int,
         drafts: FromTerms,
         authority: Callable[[Rules], str] | None = None,
-        licensee: Callable[[Rules, str], Tenant | None] | None = None,
+        licensee: Licensee | None = None,
         as_owner: bool = False,
     ) -> Entry:
         """Does what another operator proposed under this number, on the proposal's own terms; returns its entry."""
@@ -96,7 +99,7 @@ class Desk:
         def approved(rules: Rules, now: str) -> list[Draft]:
             known = _proposal(rules, number, act, subject, now)
             if known.operator == self.gate.holder(rules, self.credential_text):
-                raise InputError(f"proposal {number} is {known.operator!r}'s own; a second operator approves it")
+                raise InputError(f"proposal {number} was made by {known.operator!r}; a second operator approves it")
             by = {"proposal": known.number, "proposed_by": known.operator}
             return [replace(one, body={**one.body, "by": by}) for one in drafts(rules, now, known.terms, known.why)]
 
@@ -167,13 +170,13 @@ def moratorium_named(rules: Rules, name: str) -> Moratorium:
     return rules.moratoria[one_of(read_name(name, "moratorium"), rules.moratoria, "moratorium")]
 
 
-def standing_tenant(rules: Rules, name: str) -> Tenant:
-    """Returns the tenant of this name, unless revoked now or from a day to come. Raises InputError."""
+def standing_tenant(rules: Rules, name: str, moment: str) -> Tenant:
+    """Returns the tenant of this name, unless its licence is revoked by a moment. Raises InputError."""
     tenant = tenant_named(rules, name)
-    revoked = [one for one in tenant.licence.changes if one.what == "revoked"]
+    revoked = tenant.licence.revoked_by(moment)
     if revoked:
         raise InputError(
-            f"the licence of {tenant.name!r} is revoked from {shown(revoked[0].effective)} on and never comes back; "
+            f"the licence of {tenant.name!r} is revoked from {shown(revoked.effective)} on and never comes back; "
             f"register the organisation under another name with --formerly {tenant.name!r}"
         )
     return tenant

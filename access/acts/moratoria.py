@@ -11,7 +11,7 @@ from access.acts.desk import Desk, moratorium_named, new_name, tenant_named
 from access.ledger.chain import Draft, Entry
 from access.names import read_name, read_reason, recordable
 from access.replay import declared
-from access.rules import AUTHORITIES, BARRED, REVEALING, Moratorium, Rules
+from access.rules import APART, AUTHORITIES, BARRED, Moratorium, Rules
 from access.times import read_end, read_moment, shown
 from access.vocabulary import Vocabulary, one_of
 from foundation.errors import InputError
@@ -61,9 +61,7 @@ class MoratoriumTerms:
             "tenants": sorted({tenant_named(rules, one).name for one in self.tenants}),
             "everyone": self.everyone,
             "operations": sorted({one_of(one, BARRED, "operation") for one in wanted}),
-            "apart": sorted(
-                {one_of(one, REVEALING - {"read"}, "operation that can stand apart") for one in self.apart}
-            ),
+            "apart": sorted({one_of(one, APART, "operation that can stand apart") for one in self.apart}),
             "exempt_tenants": sorted({tenant_named(rules, one).name for one in self.exempt_tenants}),
             "exempt_kinds": sorted(vocabulary.expand(self.exempt_kinds)),
             "exempt_purposes": sorted({one_of(one, vocabulary.purposes, "purpose") for one in self.exempt_purposes}),

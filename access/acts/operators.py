@@ -135,20 +135,21 @@ def recover(gate: Gate, name: str, reason: str, authority: str = "vendor") -> Ne
     return credential
 
 
-def rotate(gate: Gate, credential_text: str, span: str = CREDENTIAL_SPAN) -> NewCredential:
+def rotate(gate: Gate, credential_text: str) -> NewCredential:
     """Puts a new credential in the place of the bearer's own, which is revoked in the same transaction.
+
+    It ends when the old one would have: only an operator lets anybody ask for longer.
 
     Raises Refused (recorded) where it is not valid, and LedgerError.
     """
     credential = make_credential()
 
-    def drafts(rules: Rules, now: str) -> list[Draft]:
+    def drafts(rules: Rules, _now: str) -> list[Draft]:
         proven = authenticate(rules, credential_text)
         old = rules.credentials[proven or ""]
-        until = later(now, span, "--for")
         why = f"in the place of {old.id}"
         return [
-            issued(credential, old.role, old.holder, old.person, why, until, old.approver),
+            issued(credential, old.role, old.holder, old.person, why, old.until, old.approver),
             Draft("credential.revoked", old.holder, {"credential": old.id, "why": f"rotated to {credential.id}"}),
         ]
 

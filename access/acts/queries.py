@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from access.acts.desk import Desk, tenant_named
+from access.acts.desk import Desk, FromTerms, tenant_named
 from access.credentials import authenticate
 from access.decision import Decision, decide_approval
 from access.history import approval_trace
@@ -66,13 +66,22 @@ class Queries(Desk):
         return self.gate.act(self.credential_text, "access.approve", drafts, judge=judge)[-1]
 
     def own(self, gallery: str, tenant: str, reason: str) -> Entry:
-        """Names the tenant whose photos a gallery holds: its licence and moratoria bind every query there."""
-        gallery, why = read_name(gallery, "--gallery"), read_reason(reason)
+        """Names the tenant whose photos a gallery holds: its licence and moratoria bind every query there.
 
-        def drafts(rules: Rules, _now: str) -> list[Draft]:
-            return [Draft("gallery.owned", gallery, {"owner": tenant_named(rules, tenant).name, "why": why})]
+        A gallery that has an owner gets another one only by two operators, since that could end what bars it.
+        """
+        gallery, why = read_name(gallery, "gallery"), read_reason(reason)
+        if gallery in self.gate.rules()[0].owners:
+            terms = {"owner": tenant}
+            return self.propose("access.owner", gallery, lambda _rules, _now: terms, why, _owned(gallery))
+        return self.act(
+            "access.owner", lambda rules, now: _owned(gallery, first=True)(rules, now, {"owner": tenant}, why)
+        )
 
-        return self.act("access.owner", drafts)
+    def approve_owner(self, gallery: str, number: int) -> Entry:
+        """Approves another owner that a first operator proposed."""
+        gallery = read_name(gallery, "gallery")
+        return self.approve("access.owner", gallery, number, _owned(gallery))
 
     def confirm_clock(self, reason: str) -> Entry:
         """Says that the clock is right, after a jump or a long silence."""
@@ -99,3 +108,12 @@ class Queries(Desk):
     def _erased(self, _rules: Rules, _now: str, terms: Mapping[str, Any], why: str) -> list[Draft]:
         numbers = tuple(terms["entries"])
         return [Draft("details.erased", "ledger", {**terms, "why": why}, erases=numbers)]
+
+
+def _owned(gallery: str, first: bool = False) -> FromTerms:
+    def drafts(rules: Rules, _now: str, terms: Mapping[str, Any], why: str) -> list[Draft]:
+        if first and gallery in rules.owners:
+            raise InputError(f"gallery {gallery!r} got an owner meanwhile, {rules.owners[gallery]!r}; try again")
+        return [Draft("gallery.owned", gallery, {"owner": tenant_named(rules, terms["owner"]).name, "why": why})]
+
+    return drafts

@@ -41,8 +41,8 @@ class WantedTerms:
     must_state: Sequence[str] | None = None
     case_pattern: str | None = None
 
-    def over(self, terms: Terms, vocabulary: Vocabulary, now: str) -> Terms:
-        """Returns terms with these in their place. Raises InputError for a value that is not allowed."""
+    def changed(self, vocabulary: Vocabulary, now: str) -> dict[str, Any]:
+        """Returns the terms that are named, by name. Raises InputError for a value that is not allowed."""
         changed: dict[str, Any] = {}
         if self.galleries:
             changed["galleries"] = frozenset(read_name(one, "--gallery") for one in self.galleries)
@@ -62,7 +62,7 @@ class WantedTerms:
         end = read_end(self.until, self.duration, now, now)
         if end is not None:
             changed["until"] = end
-        return replace(terms, **changed)
+        return changed
 
 
 class Tenants(Desk):
@@ -89,7 +89,7 @@ class Tenants(Desk):
         self.act(
             "tenant.add",
             lambda rules, now: _registration(rules, now, name, order(rules, now), why, credential),
-            licensee=lambda _rules, now: _licensee(name, kind, None, now),
+            licensee=lambda _rules, now: (_licensee(name, kind, None, now), _start(start, now)),
         )
         return credential
 
@@ -114,9 +114,11 @@ class Tenants(Desk):
         credential = make_credential()
         name = read_name(name, "tenant name")
 
-        def licensee(rules: Rules, now: str) -> Tenant | None:
+        def licensee(rules: Rules, now: str) -> tuple[Tenant, str] | None:
             terms = rules.proposals[number].terms if number in rules.proposals else {}
-            return _licensee(name, terms["kind"], terms["formerly"], now) if "formerly" in terms else None
+            if "formerly" not in terms:
+                return None
+            return _licensee(name, terms["kind"], terms["formerly"], now), max(terms["from"], now)
 
         self.approve("tenant.add", name, number, _anew(name, credential), licensee=licensee)
         return credential
@@ -137,7 +139,7 @@ class Tenants(Desk):
                 "kind": kind,
                 "formerly": tenant_named(rules, formerly).name if formerly is not None else None,
                 "from": begins,
-                "terms": wanted.over(blank, vocabulary, begins).as_json(),
+                "terms": replace(blank, **wanted.changed(vocabulary, begins)).as_json(),
                 "person": owner,
                 "approver": approver,
             }
@@ -151,15 +153,18 @@ class Tenants(Desk):
         why = read_reason(reason)
 
         def drafts(rules: Rules, now: str) -> list[Draft]:
-            tenant = standing_tenant(rules, name)
             begins = _start(start, now)
-            terms = wanted.over(_terms_at(tenant, begins), self.gate.vocabulary, begins)
-            return [Draft("licence.terms", tenant.name, {"from": begins, "terms": terms.as_json(), "why": why})]
+            tenant = standing_tenant(rules, name, begins)
+            changed = wanted.changed(self.gate.vocabulary, begins)
+            terms = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in changed.items()}
+            return [Draft("licence.terms", tenant.name, {"from": begins, "terms": terms, "why": why})]
 
-        def licensee(rules: Rules, now: str) -> Tenant | None:
-            tenant = standing_tenant(rules, name)
-            before = _terms_at(tenant, _start(start, now))
-            return tenant if _widens(before, wanted.over(before, self.gate.vocabulary, now)) else None
+        def licensee(rules: Rules, now: str) -> tuple[Tenant, str] | None:
+            begins = _start(start, now)
+            tenant = standing_tenant(rules, name, begins)
+            before = _terms_at(tenant, begins)
+            after = replace(before, **wanted.changed(self.gate.vocabulary, begins))
+            return (tenant, begins) if _widens(before, after) else None
 
         return self.act("tenant.terms", drafts, licensee=licensee)
 
@@ -168,8 +173,8 @@ class Tenants(Desk):
         why = read_reason(reason)
 
         def drafts(rules: Rules, now: str) -> list[Draft]:
-            tenant = standing_tenant(rules, name)
             begins = _start(start, now)
+            tenant = standing_tenant(rules, name, begins)
             standing = tenant.licence.at(begins)
             if standing and standing.state == "suspended":
                 raise InputError(f"the licence of {tenant.name!r} is suspended already")
@@ -184,8 +189,8 @@ class Tenants(Desk):
         why = read_reason(reason)
 
         def drafts(rules: Rules, now: str) -> list[Draft]:
-            tenant = standing_tenant(rules, name)
             begins = _start(start, now)
+            tenant = standing_tenant(rules, name, begins)
             end = read_end(until, duration, begins, now)
             standing = tenant.licence.at(begins)
             if standing is None:
@@ -197,11 +202,12 @@ class Tenants(Desk):
                 raise InputError(f"the licence of {tenant.name!r} is active; there is nothing to reinstate")
             return [Draft("licence.reinstated", tenant.name, {"from": begins, "until": end, "why": why})]
 
-        def licensee(rules: Rules, now: str) -> Tenant | None:
-            tenant = standing_tenant(rules, name)
-            before = _terms_at(tenant, _start(start, now))
-            end = read_end(until, duration, now, now)
-            return tenant if end is not None and _widens(before, replace(before, until=end)) else None
+        def licensee(rules: Rules, now: str) -> tuple[Tenant, str] | None:
+            begins = _start(start, now)
+            tenant = standing_tenant(rules, name, begins)
+            before = _terms_at(tenant, begins)
+            end = read_end(until, duration, begins, now)
+            return (tenant, begins) if end is not None and _widens(before, replace(before, until=end)) else None
 
         return self.act("tenant.reinstate", drafts, licensee=licensee)
 
@@ -210,8 +216,9 @@ class Tenants(Desk):
         why = read_reason(reason)
 
         def drafts(rules: Rules, now: str) -> list[Draft]:
-            tenant = standing_tenant(rules, name)
-            return [Draft("licence.revoked", tenant.name, {"from": _start(start, now), "why": why})]
+            begins = _start(start, now)
+            tenant = standing_tenant(rules, name, begins)
+            return [Draft("licence.revoked", tenant.name, {"from": begins, "why": why})]
 
         return self.act("tenant.revoke", drafts)
 
@@ -223,7 +230,7 @@ class Tenants(Desk):
         credential = make_credential()
 
         def drafts(rules: Rules, now: str) -> list[Draft]:
-            holder = standing_tenant(rules, name).name
+            holder = standing_tenant(rules, name, now).name
             return [issued(credential, "tenant", holder, owner, why, later(now, span, "--for"), approver)]
 
         self.act("tenant.credential", drafts)
@@ -301,4 +308,6 @@ def _widens(before: Terms, after: Terms) -> bool:
     """Whether terms grant something that they did not: that is a new licence in the eyes of a moratorium."""
     more = any(getattr(after, name) - getattr(before, name) for name in ("galleries", "operations", "purposes"))
     longer = before.until is not None and (after.until is None or after.until > before.until)
-    return more or longer
+    day, later_day = before.queries_a_day, after.queries_a_day
+    further = longer or (day is not None and (later_day is None or later_day > day))
+    return more or further or bool(before.must_state - after.must_state) or after.largest_k > before.largest_k

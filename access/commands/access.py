@@ -8,10 +8,20 @@ from typing import Any
 
 import click
 
-from access.acts.desk import CREDENTIAL_SPAN, tenant_named
+from access.acts.desk import tenant_named
 from access.acts.operators import rotate
 from access.acts.queries import APPROVAL_SPAN, Queries
-from access.commands.shared import open_gate, reason_option, save_option, tell, tell_issued
+from access.commands.shared import (
+    approve_option,
+    only_one_of,
+    open_gate,
+    proposed_reason_option,
+    reason_option,
+    save_option,
+    tell,
+    tell_issued,
+    tell_two,
+)
 from access.credentials import saved_credential
 from access.requests import Request
 from access.rules import GRANTED
@@ -114,34 +124,45 @@ def approve(context: click.Context, credential_file: Path | None, as_json: bool,
 
 @access.command()
 @click.argument("gallery")
-@click.option("--tenant", required=True, metavar="NAME", help="Whose photos it holds.")
-@reason_option
+@click.option("--tenant", metavar="NAME", help="Whose photos it holds.")
+@proposed_reason_option
+@approve_option
 @credential_option
 @as_json
 @click.pass_context
 def owner(
-    context: click.Context, gallery: str, tenant: str, reason: str, credential_file: Path | None, as_json: bool
+    context: click.Context,
+    gallery: str,
+    tenant: str | None,
+    reason: str | None,
+    number: int | None,
+    credential_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Name the tenant whose photos a gallery holds: its licence and moratoria then bind every query there.
+
+    Another owner in the place of one takes two operators.
 
     \b
     Example:
       afterfact access owner county --tenant "Vandan County Sheriff" --reason "agreement of 4 March"
     """
-    entry = Queries(open_gate(context), read_credential(credential_file)).own(gallery, tenant, reason)
-    tell(f"Gallery {gallery} belongs to {tenant}", entry, as_json)
+    queries = Queries(open_gate(context), read_credential(credential_file))
+    only_one_of(number, {"--tenant": tenant, "--reason": reason})
+    if number is not None:
+        entry = queries.approve_owner(gallery, number)
+    else:
+        entry = queries.own(gallery, tenant or "", reason or "")
+    tell_two(f"Named the owner of gallery {gallery}", entry, f"afterfact access owner {gallery}", as_json)
 
 
 @access.command("rotate")
-@click.option("--for", "span", default=CREDENTIAL_SPAN, show_default=True, metavar="SPAN", help="How long it lasts.")
 @save_option
 @credential_option
 @as_json
 @click.pass_context
-def rotate_(
-    context: click.Context, span: str, save_credential: Path | None, credential_file: Path | None, as_json: bool
-) -> None:
-    """Put a new credential in the place of your own, which is revoked at once.
+def rotate_(context: click.Context, save_credential: Path | None, credential_file: Path | None, as_json: bool) -> None:
+    """Put a new credential in the place of your own, which is revoked at once. Its end stays the same.
 
     \b
     Example:
@@ -149,6 +170,6 @@ def rotate_(
     """
     text = read_credential(credential_file)
     with saved_credential(save_credential) as save:
-        made = rotate(open_gate(context), text, span)
+        made = rotate(open_gate(context), text)
         save(made.text)
     tell_issued("Rotated; the old credential is revoked.", "bearer", made, save_credential, as_json)
