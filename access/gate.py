@@ -32,6 +32,7 @@ _OWN_TYPES = {
     *("ledger", "operator", "tenant", "credential", "credentials", "licence", "moratorium", "registry"),
     *("proposal", "details", "query", "clock", "audit"),
 }
+_RESERVED = {"details", "traces", "entries"}
 _OWN_ENDINGS = {"answered", "refused", "held", "owned"}
 
 
@@ -70,12 +71,14 @@ class Gate:
         TypeError. Call handed_out once it has been shown. Raises Refused where a rule has changed since ask, and
         LedgerError.
         """
+        begun = self._answering is None
         if self._answering is None:
             self._answering = self.ledger.answering()
         try:
             _, receipt = self._settle(permit.request, lambda _view: permit.who.credential, (body, details))
         except BaseException:
-            self.handed_out()
+            if begun:  # else an answer before this one is still to be shown
+                self.handed_out()
             raise
         if receipt is None:
             raise AssertionError("an answer is always recorded")
@@ -90,12 +93,15 @@ class Gate:
     def record(self, credential_text: str, type: str, subject: str, body: Mapping[str, Any]) -> Receipt:
         """Records an administrator's act outside access, such as "gallery.rolled-back", with the gallery as subject.
 
-        Raises Refused where the credential is no administrator's, ValueError for a type that access keeps for
-        itself, TypeError for a float in body, LedgerError.
+        Raises Refused where the credential is no administrator's, ValueError for a type or a field that access keeps
+        for itself, TypeError for a float in body, LedgerError.
         """
         room, _, ending = type.partition(".")
         if not _RECORDED_TYPE.fullmatch(type) or room in _OWN_TYPES or ending in _OWN_ENDINGS:
             raise ValueError(f"entry type {type!r} is not 'room.done', or access keeps it for itself")
+        reserved = _RESERVED & body.keys()
+        if reserved:
+            raise ValueError(f"body field {min(reserved)!r} is the ledger's own")
         drafts = [Draft(type, subject, dict(body))]
         return receipt_of(self.act(credential_text, "gallery.change", lambda _rules, _now: drafts)[-1])
 
@@ -122,22 +128,19 @@ class Gate:
             decision = judge(rules, authenticate(rules, credential_text), view.now)
             if not decision.allowed:
                 refused.append(decision)
-                if decision.who.role == "unknown":
+                if decision.who.role == "unknown" or view.doubted:  # an entry would confirm the time, too
                     return []
                 body = {"act": act, **_spoken(decision)}
                 return [*_lapsed(rules, view.now), Draft("registry.refused", decision.who.name, body)]
             by = {"operator": decision.who.name, "credential": decision.who.credential}
-            made = [
-                replace(one, body={**one.body, "by": {**by, **one.body.get("by", {})}})
-                for one in drafts(rules, view.now)
-            ]
+            made = [_done_by(one, by) for one in drafts(rules, view.now)]
             return [*_lapsed(rules, view.now), *made] if made else []
 
         appended = self.ledger.append_decided(settle, clock_confirmed=clock_confirmed, as_owner=as_owner)
         if refused and refused[0].who.role == "unknown":
             raise self._stranger(act, refused[0])
         if refused:
-            raise refusal(act, refused[0], appended[-1])
+            raise refusal(act, refused[0], appended[-1] if appended else None)
         return appended
 
     def admit(self, credential_text: str, act: str) -> tuple[Rules, str]:
@@ -160,7 +163,7 @@ class Gate:
             return [one for one in galleries if self._decide(view, proven, Request("read", one))[0].allowed]
 
         found = self.ledger.read(look)
-        if not found:
+        if not found and (galleries or self.holder(self.rules()[0], credential_text) is None):
             self.ask(credential_text, Request("read", galleries[0] if galleries else ""))
         return found
 
@@ -176,7 +179,7 @@ class Gate:
     def check(self, rules: Rules, tenant: Tenant, request: Request, at: str) -> Decision:
         """Returns what a tenant's request would be told at a moment, and records nothing."""
         request = request.tidied()
-        history = self.ledger.read(lambda view: read_history(view, rules, self.vocabulary, request, tenant.name))
+        history = self.ledger.read(lambda view: read_history(view, rules, self.vocabulary, request, tenant.name, at))
         return check(rules, self.vocabulary, tenant, request, at, history)
 
     def probes_among(self, digests: Iterable[str]) -> set[str]:
@@ -256,6 +259,10 @@ class Gate:
         if self._read is None or self._read[0] is not entries:
             self._read = (entries, rules_from(entries))
         return self._read[1]
+
+
+def _done_by(draft: Draft, by: Mapping[str, Any]) -> Draft:
+    return replace(draft, body={**draft.body, "by": {**draft.body.get("by", {}), **by}})
 
 
 def _lapsed(rules: Rules, now: str) -> list[Draft]:

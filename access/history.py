@@ -28,10 +28,14 @@ and purposes; where there are, whoever asks is held."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def read_history(view: View, rules: Rules, vocabulary: Vocabulary, request: Request, tenant: str | None) -> History:
-    """Returns what the ledger knows about a tenant's request; nothing for an operation without a case."""
+def read_history(
+    view: View, rules: Rules, vocabulary: Vocabulary, request: Request, tenant: str | None, at: str | None = None
+) -> History:
+    """Returns what the ledger knows about a tenant's request; nothing for an operation without a case. `at`: on which
+    day its queries are counted, where it is not today."""
     if tenant is None or request.operation not in ASKED_WITH_A_CASE:
         return History()
+    now = at or view.now
     refused: list[Earlier] = []
     for on, trace in _refusal_traces(request):
         entries = view.find(trace, MOST_READ)
@@ -41,9 +45,9 @@ def read_history(view: View, rules: Rules, vocabulary: Vocabulary, request: Requ
     case = request.case if _is_traced(request.case) else None
     approved = [_approval(entry) for entry in view.find(approval_trace(case))] if case else []
     today = {
-        name: view.count(_day_trace(view.now, name))
+        name: view.count(_day_trace(now, name))
         for name in {tenant, request.beneficiary or tenant}
-        if _is_limited(rules, name, view.now)
+        if _is_limited(rules, name, now)
     }
     return History(
         tuple(sorted(refused, key=lambda one: one.number)), tuple(sorted(approved, key=lambda one: one.number)), today

@@ -9,7 +9,7 @@ from access.cases import fits_pattern
 from access.findings import Finding, allows, holds, quoted, refuses
 from access.questions import question
 from access.requests import Approval, History, Request
-from access.rules import GRANTED, Moratorium, Rules, Standing, Tenant
+from access.rules import GRANTED, SMALLEST_K, Moratorium, Rules, Standing, Tenant
 from access.times import shown
 from access.vocabulary import Vocabulary
 from foundation.errors import nearest
@@ -109,12 +109,16 @@ class Judge:
             yield _granted("operation", request.operation, terms.operations, name)
         if request.purpose is not None and self.vocabulary and request.purpose in self.vocabulary.purposes:
             yield _granted("purpose", request.purpose, terms.purposes, name)
+        if request.k is not None and request.k < SMALLEST_K:
+            yield refuses("k", f"a list of {request.k:.9g} is asked for, and one has {SMALLEST_K} at least; raise -k")
         if request.k is not None and request.k > terms.largest_k:
-            text = f"a list of {request.k} is asked for, and the licence of {name} allows {terms.largest_k}; lower -k"
+            text = (
+                f"a list of {request.k:.9g} is asked for, and the licence of {name} allows {terms.largest_k}; lower -k"
+            )
             yield refuses("k", text)
-        asked = self.history.today.get(party.tenant.name, 0)
-        if request.operation == "search" and terms.queries_a_day is not None and asked >= terms.queries_a_day:
-            text = f"{name} has asked {asked} times today, and its licence allows {terms.queries_a_day} a day (UTC)"
+        times = self.history.today.get(party.tenant.name, 0)
+        if request.operation == "search" and terms.queries_a_day is not None and times >= terms.queries_a_day:
+            text = f"{name} has asked {times} times today, and its licence allows {terms.queries_a_day} a day (UTC)"
             yield refuses("day", text)
 
     def moratoria(self, party: Party) -> Iterator[Finding]:

@@ -10,6 +10,9 @@ from typing import Any
 from access.names import recordable, tidy
 from access.questions import Question
 
+_TELLABLE = 1_000_000
+"""From which length of a list on an entry does not repeat what was asked."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -42,7 +45,8 @@ class Request:
     def recorded(self) -> dict[str, Any]:
         """Returns what an entry keeps for good."""
         kept = ("operation", "gallery", "purpose", "operator", "beneficiary", "basis")
-        return {**{name: recordable(getattr(self, name)) for name in kept}, "k": self.k}
+        k = self.k if self.k is None or abs(self.k) < _TELLABLE else None
+        return {**{name: recordable(getattr(self, name)) for name in kept}, "k": k}
 
     def erasable(self) -> dict[str, Any]:
         """Returns what may have to be erased one day: what could tell which case, and whose."""

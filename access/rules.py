@@ -29,8 +29,8 @@ AUTHORITIES = ("vendor", "court", "legislature", "agency")
 STATEMENTS = ("offence", "basis", "reference")
 """What a licence can require a query to state."""
 
-LARGEST_K = 50
-"""The longest candidate list (FBI NGI-IPS: 2 to 50)."""
+SMALLEST_K, LARGEST_K = 2, 50
+"""The shortest and the longest candidate list (FBI NGI-IPS: 2 to 50)."""
 
 
 @dataclass(frozen=True)

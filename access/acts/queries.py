@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from access.acts.desk import Desk, FromTerms, tenant_named
@@ -21,6 +22,7 @@ APPROVAL_SPAN = "7d"
 """How long an approval stands where nothing else is said."""
 
 ERASE = "audit.erase"
+_HIGHEST = 2**62
 
 
 class Queries(Desk):
@@ -96,14 +98,35 @@ class Queries(Desk):
     def propose_erasure(self, entries: Sequence[int], authority: str, dated: str, reason: str) -> Entry:
         """Proposes to erase the details of entries (case, probe, candidates) under an order; the entries stay."""
         order = read_name(authority, "--authority")
-        if not re.fullmatch(r"\d{4}-\d\d-\d\d", dated):
-            raise InputError(f"--dated {dated!r} is no date; write the order's, such as 2026-03-04")
+        try:
+            if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", dated):
+                raise ValueError
+            date.fromisoformat(dated)
+        except ValueError:
+            raise InputError(f"--dated {dated[:40]!r} is no date; write the order's, such as 2026-03-04") from None
+        if not entries:
+            raise InputError("nothing to erase; name the entries by their numbers")
+        self.gate.admit(self.credential_text, "audit.show")
+        for number in entries:
+            self._require_details(number)
         terms = {"entries": sorted(set(entries)), "authority": order, "dated": dated}
         return self.propose(ERASE, "ledger", lambda _rules, _now: terms, reason, self._erased)
 
     def approve_erasure(self, number: int) -> Entry:
         """Erases what propose_erasure proposed: details, salt and traces, in the transaction that says so."""
+        proposal = self.gate.rules()[0].proposals.get(number)
+        if proposal is not None and proposal.act == ERASE and proposal.done is None:
+            self.gate.admit(self.credential_text, "audit.show")
+            for entry in proposal.terms["entries"]:
+                self._require_details(entry)
         return self.approve(ERASE, "ledger", number, self._erased, as_owner=True)
+
+    def _require_details(self, number: int) -> None:
+        found = self.gate.ledger.recent(1, number=number, details=True) if 0 < number < _HIGHEST else []
+        if not found:
+            raise InputError(f"the ledger has no entry {number}; see afterfact audit show")
+        if "details" not in found[0].body:
+            raise InputError(f"entry {number} has no details that could be erased")
 
     def _erased(self, _rules: Rules, _now: str, terms: Mapping[str, Any], why: str) -> list[Draft]:
         numbers = tuple(terms["entries"])

@@ -21,7 +21,7 @@ from access.cases import read_pattern
 from access.credentials import NewCredential, make_credential
 from access.ledger.chain import Draft, Entry
 from access.names import read_name, read_reason
-from access.rules import GRANTED, LARGEST_K, STATEMENTS, Licence, Rules, Tenant, Terms
+from access.rules import GRANTED, LARGEST_K, SMALLEST_K, STATEMENTS, Licence, Rules, Tenant, Terms
 from access.times import later, read_end, read_moment, shown
 from access.vocabulary import Vocabulary, one_of
 from foundation.errors import InputError
@@ -54,7 +54,7 @@ class WantedTerms:
             wanted = [one for one in self.must_state if one != "nothing"]
             changed["must_state"] = frozenset(one_of(one, STATEMENTS, "statement") for one in wanted)
         if self.largest_k is not None:
-            changed["largest_k"] = _between(self.largest_k, 2, LARGEST_K, "--largest-k")
+            changed["largest_k"] = _between(self.largest_k, SMALLEST_K, LARGEST_K, "--largest-k")
         if self.queries_a_day is not None:
             changed["queries_a_day"] = _between(self.queries_a_day, 0, 1_000_000, "--queries-a-day")
         if self.case_pattern is not None:

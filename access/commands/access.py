@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,7 @@ def owner(
         entry = queries.approve_owner(gallery, number)
     else:
         entry = queries.own(gallery, tenant or "", reason or "")
-    tell_two(f"Named the owner of gallery {gallery}", entry, f"afterfact access owner {gallery}", as_json)
+    tell_two(f"Named the owner of gallery {gallery}", entry, f"afterfact access owner {shlex.quote(gallery)}", as_json)
 
 
 @access.command("rotate")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -18,6 +20,7 @@ from access.ledger.chain import Draft
 from access.ledger.ledger import Ledger, Recorded
 from access.ledger.verification import Verification, read_anchors
 from access.ledger.verification import verify as verify_ledger
+from access.names import recordable
 from access.report import report_year
 from access.times import read_moment, shown
 from foundation.errors import EXIT_ERROR, InputError
@@ -46,7 +49,7 @@ def audit() -> None:
 
 @audit.command()
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many entries.")
-@click.option("--entry", "number", type=int, metavar="NUMBER", help="Only this entry.")
+@click.option("--entry", "number", type=click.IntRange(1, 2**62), metavar="NUMBER", help="Only this entry.")
 @click.option("--tenant", "subject", metavar="NAME", help="Only entries about this tenant.")
 @click.option("--type", metavar="TYPE", help="Only this type, such as search.refused.")
 @click.option("--details", is_flag=True, help="With case numbers, probe digests and candidates, where kept.")
@@ -62,6 +65,7 @@ def show(context: click.Context, details: bool, credential_file: Path | None, as
     """
     gate = open_gate(context)
     credential = read_credential(credential_file)
+    filters = {name: recordable(value) if isinstance(value, str) else value for name, value in filters.items()}
     if details:
         _record_reading(gate, credential, "audit.read", filters)
     else:
@@ -160,16 +164,12 @@ def export(
         name: read_moment(text, now, f"--{name}") if text else None
         for name, text in (("since", since), ("until", until))
     }
-    if target.exists():
-        raise InputError(f"--to {target} exists already; name a new file")
-    _record_reading(gate, read_credential(credential_file), "audit.export", {**moments, "details": details})
     count = 0
-    with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+    with _new_file(target) as stream:
+        _record_reading(gate, read_credential(credential_file), "audit.export", {**moments, "details": details})
         for recorded in gate.ledger.stream(**moments, details=details):
             stream.write(json.dumps(as_mapping(recorded, details), ensure_ascii=True) + "\n")
             count += 1
-        stream.flush()
-        os.fsync(stream.fileno())
     click.echo(f"Exported {count:,} entries to {target}.")
 
 
@@ -274,6 +274,25 @@ def as_mapping(one: Recorded, details: bool) -> dict[str, object]:
     entry = one.entry
     told = {"number": entry.number, "time": entry.time, "type": entry.type, "subject": entry.subject, "body": one.body}
     return {**told, "head": entry.digest, **({"details": one.details} if details else {})}
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[TextIO]:
+    """Opens a new file (mode 0600), which is removed again where it could not be written to its end."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise InputError(f"--to {path} exists already; name a new file") from None
+    except OSError as error:
+        raise InputError(f"--to {path} cannot be made ({error.strerror}); name a new file") from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _record_reading(gate: Gate, credential: str, act: str, filters: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def shorten(
         if number is not None
         else moratoria.shorten(name, until or "", reason or "")
     )
-    tell_two(f"Shortened {name}", entry, f"afterfact moratorium shorten {name}", as_json)
+    tell_two(f"Shortened {name}", entry, f"afterfact moratorium shorten {shlex.quote(name)}", as_json)
 
 
 @click.command()
@@ -107,7 +108,7 @@ def exempt(
         if number is not None
         else moratoria.exempt(name, Exemption(**whom), reason or "")
     )
-    tell_two(f"Exempted from {name}", entry, f"afterfact moratorium exempt {name}", as_json)
+    tell_two(f"Exempted from {name}", entry, f"afterfact moratorium exempt {shlex.quote(name)}", as_json)
 
 
 @click.command()
@@ -139,4 +140,4 @@ def lift(
         if number is not None
         else moratoria.lift(name, reason or "")
     )
-    tell_two(f"Lifted {name}", entry, f"afterfact moratorium lift {name}", as_json)
+    tell_two(f"Lifted {name}", entry, f"afterfact moratorium lift {shlex.quote(name)}", as_json)

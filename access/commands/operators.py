@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 from access.acts.operators import Operators, recover
 from access.commands.shared import (
     approve_option,
+    only_approves,
     open_gate,
     reason_option,
     save_option,
@@ -69,13 +71,15 @@ def add(
     """
     gate = open_gate(context)
     operators = Operators(gate, read_credential(credential_file))
+    if number is not None:
+        only_approves(context)
     if number is None and role is None:
         raise InputError(f"--role is missing; give one of {', '.join(ROLES)}")
     if number is None and authority not in (None, operators.own_authority(gate.rules()[0])):
         if save_credential is not None:
             raise InputError("a proposal issues no credential; leave --save-credential to who approves it")
         entry = operators.propose_other(name, role or "", authority or "", reason)
-        tell_two("", entry, f"afterfact operator add {name!r}", as_json)
+        tell_two("", entry, f"afterfact operator add {shlex.quote(name)}", as_json)
         return
     with saved_credential(save_credential) as save:
         made = operators.approve_other(name, number) if number is not None else operators.add(name, role or "", reason)
@@ -160,6 +164,8 @@ def credential(
     """
     operators = Operators(open_gate(context), read_credential(credential_file))
     if public_id is not None:
+        if save_credential is not None:
+            raise InputError("--revoke issues nothing; leave out --save-credential")
         tell(f"Revoked credential {public_id} of {name}", operators.revoke_credential(name, public_id, reason), as_json)
         return
     with saved_credential(save_credential) as save:

@@ -17,6 +17,8 @@ from foundation.terminal import home_folder, print_json, printable
 HAND_OUT_SECONDS = 2.0
 """How long a moratorium or suspension waits for answers that were allowed just before it."""
 
+_WITH_APPROVAL = {"number", "save_credential", "credential_file", "as_json"}
+
 save_option = click.option(
     "--save-credential",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -98,3 +100,11 @@ def only_one_of(number: int | None, given: Mapping[str, Any]) -> None:
             raise InputError(f"--approve takes the proposal as it is; leave out {option}")
         if number is None and not value:
             raise InputError(f"{option} is missing; give it, or --approve NUMBER for another operator's proposal")
+
+
+def only_approves(context: click.Context) -> None:
+    """Raises InputError where --approve comes with an option that the proposal has settled."""
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+        if isinstance(option, click.Option) and given and option.name not in _WITH_APPROVAL:
+            raise InputError(f"--approve takes the proposal as it is; leave out {option.opts[0]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 from access.acts.tenants import Tenants, WantedTerms
 from access.commands.shared import (
     approve_option,
+    only_approves,
     open_gate,
     reason_option,
     save_option,
@@ -107,13 +109,15 @@ def add(
     """
     tenants = Tenants(open_gate(context), read_credential(credential_file))
     wanted = _wanted(given)
+    if number is not None:
+        only_approves(context)
     if number is None and kind is None:
         raise InputError("--kind is missing; see configs/kinds.yaml")
     if number is None and formerly is not None:
         if save_credential is not None:
             raise InputError("a proposal issues no credential; leave --save-credential to who approves it")
         entry = tenants.propose_anew(name, kind or "", wanted, formerly, **given)
-        tell_two("", entry, f"afterfact tenant add {name!r}", as_json)
+        tell_two("", entry, f"afterfact tenant add {shlex.quote(name)}", as_json)
         return
     with saved_credential(save_credential) as save:
         if number is not None:

@@ -268,8 +268,8 @@ class Ledger:
     def _view(self, session: Session, mark: tuple[int, str], clock_confirmed: bool) -> Iterator[View]:
         last, now = self._reader.last(session, mark)
         now = self._clock() if self._clock else now
-        self._check_clock(last, now, clock_confirmed)
-        view = View(self._reader, session, last, now)
+        doubted = self._check_clock(last, now, clock_confirmed)
+        view = View(self._reader, session, last, now, doubted)
         try:
             yield view
         finally:
@@ -282,18 +282,21 @@ class Ledger:
         return last, self._clock() if self._clock else now
 
     @staticmethod
-    def _check_clock(last: Entry, now: str, confirmed: bool) -> None:
+    def _check_clock(last: Entry, now: str, confirmed: bool) -> bool:
+        """Returns whether the clock has jumped; raises LedgerClockError where nobody says that it is right."""
         if now < last.time:
             raise LedgerClockError(
                 f"the clock says {shown(now)}, but ledger entry {last.number} was written at {shown(last.time)}; "
                 "nothing is answered until the clock is set right"
             )
-        if not confirmed and instant(now) - instant(last.time) > JUMP_LIMIT:
+        jumped = instant(now) - instant(last.time) > JUMP_LIMIT
+        if jumped and not confirmed:
             raise LedgerClockError(
                 f"the clock says {shown(now)}, and the newest ledger entry is from {shown(last.time)}: more than "
                 f"{JUMP_LIMIT.days} days without an entry, or the clock was wound on; nothing is answered until an "
                 "operator confirms the time: afterfact audit clock --confirm"
             )
+        return jumped
 
     def _recorded(self, row: Sequence[Any], details: bool) -> Recorded:
         entry, kept = self._reader.checked(row)

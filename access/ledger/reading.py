@@ -168,13 +168,15 @@ class Reader:
 class View:
     """What a decider sees, inside the transaction that appends what it decides and not after it.
 
-    `rules` are all rule entries, oldest first; `now` is the moment; `last` is the newest entry.
+    `rules` are all rule entries, oldest first; `now` is the moment; `last` is the newest entry. `doubted`: whether the
+    clock has jumped, and only an operator who may confirm it may append anything.
     """
 
-    def __init__(self, reader: Reader, session: Session, last: Entry, now: str) -> None:
+    def __init__(self, reader: Reader, session: Session, last: Entry, now: str, doubted: bool = False) -> None:
         self.rules: tuple[Entry, ...] = reader.rules(session, last)
         self.now = now
         self.last = last
+        self.doubted = doubted
         self._reader = reader
         self._session: Session | None = session
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import sqlite3
+import time
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +29,9 @@ from access.ledger.home import absent
 from access.ledger.mounts import lies_on_network
 from access.ledger.store import WAIT_SECONDS, Session, Store, other_format
 from access.ledger.tables import DETAILS, ENTRIES, IS_RULE, METADATA, TRACES
+
+_ASKING = (0.0005, 0.003)
+"""Seconds between two tries to begin to write."""
 
 # Against slips, not against attackers, who can drop a trigger; those are what the MAC is for.
 _TRIGGERS = [
@@ -128,6 +133,24 @@ class SqliteStore(Store):
             with contextlib.suppress(ValueError, TypeError, KeyError):
                 found = json.loads(first[0])["format"]
         raise other_format(self.where, found)
+
+    def _run_first(self, connection: Connection, first: str) -> None:
+        if first != self.begin_writing:
+            connection.exec_driver_sql(first)
+            return
+        # SQLite's own waiting asks ever more seldom, so that who has waited longest, a suspension say, waits on while
+        # others come and go. Everybody here asks equally often.
+        deadline = time.monotonic() + self.wait_seconds
+        connection.exec_driver_sql("PRAGMA busy_timeout=0")
+        while True:
+            try:
+                connection.exec_driver_sql(first)
+                break
+            except OperationalError as error:
+                if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                    raise
+            time.sleep(random.uniform(*_ASKING))
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={round(1000 * self.wait_seconds)}")
 
     def _session(self, connection: Connection) -> Session:
         return _SqliteSession(connection, self.placeholder)

@@ -119,7 +119,7 @@ class Store:
                 if was_idle and not self._still_fits(connection):
                     self._discard(connection)
                     continue
-                connection.exec_driver_sql(first)
+                self._run_first(connection, first)
                 return connection
             except DBAPIError as error:
                 self._discard(connection)
@@ -155,6 +155,9 @@ class Store:
         except SQLAlchemyError as error:
             original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
             raise self._explanation(original, " ".join(str(original).split())) from error
+
+    def _run_first(self, connection: Connection, first: str) -> None:
+        connection.exec_driver_sql(first)
 
     def _opened(self) -> Connection:
         """Opens a connection. Raises LedgerUnreadable where the database would not keep what it has committed."""
