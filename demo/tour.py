@@ -157,9 +157,7 @@ def _steps(folder: Path, subjects: int) -> list[Step]:
             ends_with=EXIT_REFUSED,
             must_say=r"beneficiary 'Vandan County Sheriff'",
         ),
-        Step(
-            "Verify the gallery: every digest, and the index against the table", f"gallery verify county {operator}"
-        ),
+        Step("Verify the gallery: every digest, and the index against the table", f"gallery verify county {operator}"),
         Step("Verify the ledger: every entry, answer and refusal in its place", "audit verify", must_say=r"Intact"),
         Step("Count the year", f"audit report --year {datetime.now(UTC).year} {operator}", must_say=r"june-2020"),
     ]
