@@ -103,11 +103,12 @@ def _heif() -> list[str]:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # else it copies what stands upright already
     except MemoryError:
         raise
     except Exception:  # a broken EXIF block does not make the picture unreadable
-        return image
+        pass
+    return image
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

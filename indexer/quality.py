@@ -40,7 +40,7 @@ def measure_quality(face: Detection, landmarks: np.ndarray, chip: np.ndarray) ->
     distance = float(np.hypot(*across))
     middle = (one_eye + other_eye) / 2
     yaw = float(np.dot(nose - middle, across) / max(distance, 1e-6) ** 2)
-    grey = Image.fromarray(chip).convert("L").crop(INNER)
+    grey = Image.fromarray(chip).crop(INNER).convert("L")
     return Quality(
         score=face.score,
         eye_distance=distance,

@@ -177,7 +177,7 @@ def _dry_run(gallery: Any, job: IndexJob, as_json: bool) -> None:
         "to_look_at": estimate.photos,
         "bytes": estimate.bytes,
         "photos_a_second": estimate.photos_a_second and round(estimate.photos_a_second, 1),
-        "seconds": estimate.seconds and round(estimate.seconds, 1),
+        "seconds": estimate.seconds and round(estimate.seconds, 3),
         "disk_bytes": estimate.disk,
         "other_files_left_out": listing.left_out,
     }

@@ -94,7 +94,7 @@ def test_the_helper_loads_what_decodes_and_nothing_else(drawn, cache):
     )
 
     assert code == "ENROLLED"
-    assert not modules & {*HEAVY, "onnxruntime", "faiss", "pyarrow", "sqlalchemy", "click"}
+    assert not modules & {*HEAVY, "faiss", "pyarrow", "sqlalchemy", "click"}
     assert not {name.split(".")[0] for name in modules} & {"access", "pipelines", "search", "demo"}
 
 
