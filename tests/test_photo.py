@@ -196,7 +196,7 @@ def test_an_empty_file_says_so():
 
 
 def test_memory_that_runs_out_is_not_blamed_on_the_format(monkeypatch):
-    def greedy(image):
+    def greedy(image, in_place=False):
         raise MemoryError
 
     monkeypatch.setattr("PIL.ImageOps.exif_transpose", greedy)
