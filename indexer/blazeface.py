@@ -225,6 +225,11 @@ def _roll(shape: Shape) -> float:
     return math.degrees(math.atan2(across[1], across[0]))
 
 
+def _yaw(points: np.ndarray) -> float:
+    across, nose = points[1] - points[0], points[2] - (points[0] + points[1]) / 2
+    return float(np.dot(nose, across) / max(float(np.dot(across, across)), 1e-6))
+
+
 def _turned_back(shape: Shape, quarters: int, size: tuple[int, int]) -> Shape:
     """Returns the shape as it lies in the copy of this size (columns, rows), which was seen turned by np.rot90."""
     (columns, rows), (x, y) = size, shape.T
@@ -260,4 +265,4 @@ def _as_detection(score: float, shape: Shape) -> Detection:
     middle, half = centre + np.array((x, y)) @ turn * width, side * width / 2
     left, top = middle - half
     right, bottom = middle + half
-    return Detection(round(left), round(top), round(right), round(bottom), score, roll)
+    return Detection(round(left), round(top), round(right), round(bottom), score, roll, _yaw(points))

@@ -13,7 +13,8 @@ class Detection:
     """A face's box, as dlib's HOG would put it, in pixels of the upright photo, and the detector's score (a logit).
 
     It may reach beyond the photo's edge. roll: degrees by which it must be turned about its middle to be upright,
-    0 where it is upright enough; the box is that of the turned face.
+    0 where it is upright enough; the box is that of the turned face. yaw: the nose off the middle of the eyes along
+    their line, in eye distances, by the detector's own points (0 frontal).
     """
 
     left: int
@@ -22,6 +23,7 @@ class Detection:
     bottom: int
     score: float
     roll: float = 0.0
+    yaw: float = 0.0
 
     @property
     def width(self) -> int:

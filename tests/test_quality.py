@@ -22,8 +22,8 @@ BOX = Detection(0, 0, 100, 100, 1.0)
     [
         ("score", -0.1, "LOW_CONFIDENCE", "min_confidence is 0"),
         ("eye_distance", 23.9, "SMALL_FACE", "min_eye_distance is 24"),
-        ("yaw", 0.56, "EXTREME_POSE", "max_yaw is 0.55"),
-        ("yaw", -0.56, "EXTREME_POSE", "max_yaw is 0.55"),
+        ("yaw", 1.01, "EXTREME_POSE", "max_yaw is 1"),
+        ("yaw", -1.01, "EXTREME_POSE", "max_yaw is 1"),
         ("brightness", 19.9, "LOW_BRIGHTNESS", "min_brightness is 20"),
         ("brightness", 235.1, "HIGH_BRIGHTNESS", "max_brightness is 235"),
         ("sharpness", 1.9, "LOW_SHARPNESS", "min_sharpness is 2"),
@@ -39,7 +39,7 @@ def test_each_limit_rejects_by_its_own_name_and_tells_both_numbers(measure, valu
 
 def test_a_face_exactly_at_its_limits_is_kept():
     require_quality(GOOD, Limits())
-    at = Quality(score=0.0, eye_distance=24.0, yaw=-0.55, roll=0.0, brightness=20.0, sharpness=2.0)
+    at = Quality(score=0.0, eye_distance=24.0, yaw=-1.0, roll=0.0, brightness=20.0, sharpness=2.0)
     require_quality(at, Limits())
 
 
