@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -53,3 +53,12 @@ def align_face(rgb: np.ndarray, detection: Detection) -> Face:
     points = [dlib.point(round(x), round(y)) for x, y in landmarks]
     chip = dlib.get_face_chip(rgb, dlib.full_object_detection(box, points), CHIP_PIXELS, CHIP_PADDING)
     return Face(detection, measure_quality(detection, landmarks, chip), chip)
+
+
+def scale_face(face: Face, reduction: float) -> Face:
+    """Returns a face that was found in a smaller copy, its box and eye distance in pixels of the photo."""
+    if reduction == 1:
+        return face
+    box = {name: round(getattr(face.detection, name) * reduction) for name in ("left", "top", "right", "bottom")}
+    quality = replace(face.quality, eye_distance=face.quality.eye_distance * reduction)
+    return Face(replace(face.detection, **box), quality, face.chip)

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from demo.portraits import draw_portrait
 from demo.spoiled import write_spoiled
@@ -96,3 +97,36 @@ def test_every_outcome_has_its_sentence():
 
 def test_no_extractions_are_no_chips():
     assert stack_chips([]).shape == (0, 150, 150, 3)
+
+
+def embedded(extraction):
+    assert extraction.outcome is Outcome.ENROLLED, extraction.detail
+    return Embedder().embed_chips(extraction.faces[0].chip[None])[0]
+
+
+@pytest.mark.parametrize("megapixels", [3, 12, 48])
+def test_a_large_photo_gives_the_face_of_the_small_one_in_its_own_pixels(tmp_path, megapixels):
+    portrait = draw_portrait(3, 1_000_003, 1)
+    portrait.save(tmp_path / "small.jpg", quality=92)
+    scale = (megapixels * 1e6 / (portrait.width * portrait.height)) ** 0.5
+    size = round(portrait.width * scale), round(portrait.height * scale)
+    portrait.resize(size).save(tmp_path / "large.jpg", quality=92)
+    small, large = (extract_faces(tmp_path / name, tmp_path, Limits()) for name in ("small.jpg", "large.jpg"))
+    assert np.linalg.norm(embedded(small) - embedded(large)) < TURNED
+    assert (large.width, large.height) == size
+    ratio = large.faces[0].quality.eye_distance / small.faces[0].quality.eye_distance
+    assert ratio == pytest.approx(scale, rel=0.05)
+    assert large.faces[0].detection.width / small.faces[0].detection.width == pytest.approx(scale, rel=0.08)
+
+
+def test_a_small_face_in_a_large_photo_keeps_its_detail(tmp_path):
+    """It is found in a small copy, and cut out of the whole photo."""
+    portrait = draw_portrait(3, 1_000_004, 1)
+    wall = Image.new("RGB", (4000, 3000), portrait.getpixel((2, 2)))
+    wall.paste(portrait.resize((480, 600)), (1700, 1200))
+    wall.save(tmp_path / "wall.jpg", quality=92)
+    portrait.resize((480, 600)).save(tmp_path / "alone.jpg", quality=92)
+    far, near = (extract_faces(tmp_path / name, tmp_path, Limits()) for name in ("wall.jpg", "alone.jpg"))
+    assert np.linalg.norm(embedded(far) - embedded(near)) < TURNED
+    assert far.faces[0].quality.sharpness > 0.7 * near.faces[0].quality.sharpness
+    assert 1700 < far.faces[0].detection.left < far.faces[0].detection.right < 2200

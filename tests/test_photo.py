@@ -12,7 +12,7 @@ from PIL import Image
 
 from indexer.limits import Limits
 from indexer.outcomes import Outcome, Rejection
-from indexer.photo import decode_photo, read_photo
+from indexer.photo import decode_photo, decode_reduced, read_photo
 
 GRADIENT = Image.fromarray(np.linspace(0, 255, 64 * 48).reshape(48, 64).astype(np.uint8)).convert("RGB")
 
@@ -201,3 +201,19 @@ def test_memory_that_runs_out_is_not_blamed_on_the_format(monkeypatch):
 
     monkeypatch.setattr("PIL.ImageOps.exif_transpose", greedy)
     assert_rejected(Outcome.IMAGE_TOO_LARGE, "memory", decode_photo, saved(GRADIENT, "PNG"), Limits())
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_is_decoded_smaller_and_says_its_whole_size(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = saved(GRADIENT.resize((2049, 1537)), "JPEG", exif=exif)
+    rgb, size = decode_reduced(content, Limits(), 300)
+    assert size == ((2049, 1537) if orientation == 1 else (1537, 2049))
+    assert min(rgb.shape[:2]) in range(300, 600)
+    assert decode_photo(content, Limits()).shape[:2] == size[::-1]
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+def test_other_formats_are_decoded_whole(form):
+    assert decode_reduced(saved(GRADIENT.resize((1200, 900)), form), Limits(), 300)[0].shape == (900, 1200, 3)
