@@ -11,7 +11,7 @@ AFTERFACT_DATA ?= ../shared/data
 export AFTERFACT_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill lint format types docs docs-check bench bench-access pins clean
+.PHONY: help setup demo test test-kill lint format types docs docs-check bench bench-budget bench-access pins clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ docs-check: $(READY) ## Fail where docs/cli.md is not what --help says
 
 bench: $(READY) ## Measure against face_recognition: photos a second, memory, search cold and warm
 	$(BIN)/python benchmarks/bench.py
+
+bench-budget: $(READY) ## Measure where a photo's time goes, part by part, on one core
+	$(BIN)/python benchmarks/budget.py
 
 bench-access: $(READY) ## Measure a decision with its ledger entry, and verification, at N entries (N=1000000)
 	$(BIN)/python benchmarks/access_bench.py $(N)
