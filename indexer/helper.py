@@ -19,6 +19,7 @@ from typing import Any
 from indexer.extraction import Extraction, extract_faces
 from indexer.face import load_models
 from indexer.limits import Limits
+from indexer.models import ModelError
 from indexer.outcomes import Rejection
 from indexer.picture import crop_face, number_faces
 
@@ -59,7 +60,11 @@ def serve(connection: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limits.decode_memory, limits.decode_memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would leave somebody's photo on the disk
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end is the helper's
-    load_models()
+    try:
+        load_models()
+    except ModelError as error:
+        connection.send_bytes(json.dumps({"unusable": str(error)}).encode())
+        return
     connection.send_bytes(b"{}")  # ready: whatever it dies of from here on, a photo did it
     while True:
         try:

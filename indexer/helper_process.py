@@ -110,7 +110,10 @@ class HelperProcess:
             raise HelperDied("the decoder died before")
         try:
             if not self._ready:
-                self._read_within(START_SECONDS)
+                unusable = json.loads(self._read_within(START_SECONDS)).get("unusable")
+                if unusable:
+                    self.close()
+                    raise HelperError(unusable)
                 self._ready = True
             header = json.loads(self._read_within(self._seconds))
             blobs = [self._connection.recv_bytes() for _ in range(header["blobs"])]

