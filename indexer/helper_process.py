@@ -110,11 +110,7 @@ class HelperProcess:
             raise HelperDied("the decoder died before")
         try:
             if not self._ready:
-                unusable = json.loads(self._read_within(START_SECONDS)).get("unusable")
-                if unusable:
-                    self.close()
-                    raise HelperError(unusable)
-                self._ready = True
+                self._read_ready(START_SECONDS)
             header = json.loads(self._read_within(self._seconds))
             blobs = [self._connection.recv_bytes() for _ in range(header["blobs"])]
         except (EOFError, OSError) as error:
@@ -126,6 +122,14 @@ class HelperProcess:
             raise HelperError(f"the decoder answered request {header['number']} for {self._answered}; report this")
         return header, blobs
 
+    def _read_ready(self, seconds: float) -> None:
+        """Reads the process's first message: that it is ready, or what it lacks, as a HelperError."""
+        unusable = json.loads(self._read_within(seconds)).get("unusable")
+        if unusable:
+            self.close()
+            raise HelperError(unusable)
+        self._ready = True
+
     def _read_within(self, seconds: float) -> bytes:
         assert self._connection is not None
         if self._connection.poll(seconds):
@@ -136,6 +140,13 @@ class HelperProcess:
 
     def _death(self) -> Exception:
         """Buries the process and returns the error that says what it died of."""
+        if not self._ready and self._connection is not None:
+            try:
+                self._read_ready(BURIAL_SECONDS)  # what it lacked may lie there unread
+            except HelperError as error:
+                return error
+            except (EOFError, OSError):
+                pass
         ready, died_of = self._ready, self._bury()
         if died_of in _TOLD_TO_END:
             return HelperError(f"{died_of}: somebody is ending this job; run the same command again")
