@@ -22,7 +22,7 @@ class Limits:
     min_eye_distance: pixels between the eyes' centres in the upright photo; ISO/IEC 19794-5 asks 90 of
         new photos, 24 is where a 150-pixel chip has been enlarged about three times.
     max_yaw: nose off the middle of the eyes, in eye distances; 0 is frontal. Of 1,157 press photos and portraits the
-        furthest turned measured 0.96, full profiles 1.8 and more.
+        furthest turned measured 0.96, the two full profiles at hand 1.8 and 4.7.
     min_brightness, max_brightness: mean grey of the face, 0 to 255. Far outside what skin of any tone
         shows in a readable photo (36 to 208 over the mugshots, portraits and press photos measured), since
         a limit inside that range would reject people by their skin.
