@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from indexer.limits import Limits
 from indexer.outcomes import Outcome, Rejection
@@ -112,6 +112,32 @@ def test_every_kind_of_pixel_becomes_eight_bit_rgb(mode):
     rgb = decode_photo(content, Limits())
     assert rgb.shape == (48, 64, 3)
     assert rgb.dtype == np.uint8
+
+
+NOISE = Image.fromarray(np.random.default_rng(5).integers(0, 255, (75, 101, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"quality": 20}])
+def test_a_jpegs_pixels_are_those_that_pillow_shows(mode, options):
+    content = saved(NOISE.convert(mode), "JPEG", **options)
+    expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    np.testing.assert_array_equal(decode_photo(content, Limits()), expected)
+
+
+def test_a_spoiled_jpeg_shows_what_pillow_shows_or_nothing():
+    random = np.random.default_rng(6)
+    content = saved(NOISE, "JPEG")
+    for _ in range(300):
+        spoiled = bytearray(content)
+        for at in random.integers(2, len(content), 3):
+            spoiled[at] = random.integers(256)
+        try:
+            shown = decode_photo(bytes(spoiled), Limits(max_pixels=1_000_000))
+        except Rejection:
+            continue
+        expected = ImageOps.exif_transpose(Image.open(io.BytesIO(spoiled))).convert("RGB")
+        np.testing.assert_array_equal(shown, np.asarray(expected))
 
 
 def test_sixteen_bit_grey_keeps_its_shades():
