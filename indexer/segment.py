@@ -7,6 +7,9 @@ read_segment, extract_segment, embed_segment, write_segment.
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +28,8 @@ from indexer.locations import path_of
 from indexer.outcomes import Outcome
 from indexer.run import Run
 from indexer.schema import FOUND
+
+TAKEN = "taken-"
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,22 @@ def is_done(reference: SegmentReference) -> bool:
             return written.schema_arrow.equals(FOUND)
     except (OSError, pa.ArrowInvalid):
         return False
+
+
+def begin_taking(run: Run) -> Path:
+    """Returns an empty folder by which the workers of this call share out the segments; see take_segment."""
+    for left in run.folder.glob(f"{TAKEN}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=TAKEN, dir=run.folder))
+
+
+def take_segment(reference: SegmentReference, taken: Path) -> bool:
+    """Tells whether the caller is the first of this call's workers to ask for the segment, and so the one to do it."""
+    try:
+        os.close(os.open(taken / str(reference.number), os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
 
 
 def read_segment(reference: SegmentReference) -> Segment:

@@ -23,10 +23,10 @@ from indexer.job import IndexJob
 from indexer.models import converted_network
 from indexer.publish import KnownProbes, publish_run, roll_forward, settle_run
 from indexer.run import Run, clear_leftovers, start_run, unfinished_runs
-from indexer.segment import SegmentReference, is_done, plan_segments
+from indexer.segment import SegmentReference, begin_taking, is_done, plan_segments
 from pipelines.progress import Progress
-from pipelines.runners import make_runner
-from pipelines.transforms import IndexSegments
+from pipelines.runners import is_local, make_runner
+from pipelines.transforms import IndexSegments, TakeSegments
 
 POLL_SECONDS = 0.25
 
@@ -113,12 +113,15 @@ def _run_pipeline(
 ) -> None:
     """Runs the pipeline in a thread, and tells its progress from the files that appear."""
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    taken = begin_taking(run)
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
-            with beam.Pipeline(runner=make_runner(options, workers), options=options) as pipeline:
-                _ = pipeline | "PlanSegments" >> beam.Create(todo) | "IndexSegments" >> IndexSegments(run)
+            runner = make_runner(options, workers)
+            with beam.Pipeline(runner=runner, options=options) as pipeline:
+                plan = TakeSegments(todo, workers, taken) if is_local(options) else beam.Create(todo)
+                _ = pipeline | "PlanSegments" >> plan | "IndexSegments" >> IndexSegments(run)
         except BaseException as error:
             failures.append(error)
 

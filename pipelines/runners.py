@@ -56,15 +56,19 @@ def _takes_no_value(flags: Sequence[str], position: int) -> bool:
     return not before.startswith("--") or "=" in before
 
 
+def is_local(options: PipelineOptions) -> bool:
+    """Tells whether the workers are threads or processes of this machine, which can share out segments by its files."""
+    return options.view_as(StandardOptions).runner in (None, DEFAULT_RUNNER)
+
+
 def make_runner(options: PipelineOptions, workers: int) -> Any:
     """Returns the runner that the options name: FnApiRunner on threads of this process unless they say otherwise.
 
     Decoding happens in helper processes and ONNX Runtime lets go of Python's lock, so threads fill the cores;
     a worker process more would import Beam again and, if it died, leave the local runner waiting for it.
     """
-    named = options.view_as(StandardOptions).runner
-    if named not in (None, DEFAULT_RUNNER):
-        return named
+    if not is_local(options):
+        return options.view_as(StandardOptions).runner
     from apache_beam.options.pipeline_options import DirectOptions
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 

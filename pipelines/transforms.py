@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -15,9 +16,42 @@ from indexer.embedder import Embedder
 from indexer.extractor import FaceExtractor
 from indexer.limits import Limits
 from indexer.run import Run
-from indexer.segment import Segment, SegmentReference, embed_segment, extract_segment, read_segment, write_segment
+from indexer.segment import (
+    Segment,
+    SegmentReference,
+    embed_segment,
+    extract_segment,
+    read_segment,
+    take_segment,
+    write_segment,
+)
 
 NAMESPACE = "afterfact"
+
+
+@dataclass
+class TakeSegments(beam.PTransform):
+    """Pipeline -> segment references, each taken by whichever worker of this machine comes free.
+
+    The local runner hands every worker an even share at the start, and a share may turn out the slower one.
+    """
+
+    references: list[SegmentReference]
+    workers: int
+    taken: Path
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        seats = pipeline | "Seats" >> beam.Create(range(self.workers))
+        return seats | "Take" >> beam.ParDo(_Take(self.references, self.taken)).with_output_types(SegmentReference)
+
+
+class _Take(beam.DoFn):
+    def __init__(self, references: list[SegmentReference], taken: Path) -> None:
+        self._references = references
+        self._taken = taken
+
+    def process(self, _seat: int) -> Iterator[SegmentReference]:
+        return (reference for reference in self._references if take_segment(reference, self._taken))
 
 
 @dataclass
@@ -45,8 +79,6 @@ class _Extract(beam.DoFn):
         self._limits = limits
 
     def setup(self) -> None:
-        from pathlib import Path
-
         self._extractor = FaceExtractor(Path(self._root), self._limits)
         self._extractor.start()
 

@@ -1,11 +1,18 @@
 """Beam's flags are Beam's own, and a runner that loses data is refused."""
 
+import threading
+import time
+from functools import partial
+
+import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from foundation.errors import InputError
+from indexer.segment import SegmentReference
 from pipelines.runners import make_runner, parse_beam_flags
+from pipelines.transforms import TakeSegments
 
 
 @pytest.mark.parametrize(
@@ -64,3 +71,24 @@ def test_the_local_runner_is_named_and_has_as_many_workers_as_asked():
     given = parse_beam_flags(["--direct_running_mode=multi_processing", "--direct_num_workers=2"])
     make_runner(given, 3)
     assert given.view_as(DirectOptions).direct_num_workers == 2
+
+
+def note_worker(reference, folder):
+    """Writes who did a segment; whoever has the first waits for all others."""
+    (folder / f"{reference.number}.done").write_text(str(threading.get_ident()))
+    ends = time.monotonic() + 60
+    while reference.number == 0 and len(list(folder.glob("*.done"))) < 12:
+        assert time.monotonic() < ends, "the other worker took no more segments"
+        time.sleep(0.01)
+
+
+def test_segments_go_to_whichever_worker_comes_free(tmp_path):
+    """A worker that is held up by its first segment leaves all others to its neighbour."""
+    references = [SegmentReference(str(tmp_path), number, "") for number in range(12)]
+    (tmp_path / "taken").mkdir()
+    options = parse_beam_flags([])
+    with beam.Pipeline(runner=make_runner(options, 2), options=options) as pipeline:
+        _ = pipeline | TakeSegments(references, 2, tmp_path / "taken") | beam.Map(partial(note_worker, folder=tmp_path))
+    workers = [(tmp_path / f"{number}.done").read_text() for number in range(12)]
+    assert workers.count(workers[0]) == 1
+    assert len(set(workers)) == 2

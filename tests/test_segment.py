@@ -14,7 +14,16 @@ from indexer.job import IndexJob
 from indexer.limits import Limits
 from indexer.run import clear_leftovers, discard_run, open_run, start_run, unfinished_runs
 from indexer.schema import FOUND
-from indexer.segment import embed_segment, extract_segment, is_done, plan_segments, read_segment, write_segment
+from indexer.segment import (
+    begin_taking,
+    embed_segment,
+    extract_segment,
+    is_done,
+    plan_segments,
+    read_segment,
+    take_segment,
+    write_segment,
+)
 
 
 @pytest.fixture
@@ -135,3 +144,14 @@ def test_embeddings_stay_with_their_photos(gallery, archive):
     expected = Embedder().embed_chips(alone.faces[0].chip[None])[0]
     assert np.allclose(rows[names[2]]["embedding"], expected, atol=1e-5)
     assert rows[names[1]]["embedding"] is None
+
+
+def test_a_segment_is_taken_once_a_call_and_again_by_the_next_call(gallery, archive):
+    run = start(gallery, archive)
+    first, second, _ = plan_segments(run)
+    taken = begin_taking(run)
+    assert [take_segment(one, taken) for one in (first, first, second, first)] == [True, False, True, False]
+    assert take_segment(first, begin_taking(run))
+    assert not taken.exists()  # so that what is left of a killed call's workers fails there, and takes nothing of ours
+    with pytest.raises(FileNotFoundError):
+        take_segment(first, taken)
