@@ -42,6 +42,7 @@ ENCRYPTED = 0x1
 UNIX = 3
 INFLATES_AT_MOST = 1032  # times, by deflate's own form: a header that says more does not tell the truth
 BLOCK = 512
+_COUNTED = 4  # of the end record's parts, as zipfile reads it: how many members the directory has
 LATEST = 2**63 - 1
 
 LINK = "is a link, and links in an archive are not followed"
@@ -126,6 +127,10 @@ def _zip_photos(path: Path, left_out: Counter[str]) -> Iterator[Found]:
 
     with zipfile.ZipFile(path) as source:
         infos, end = source.infolist(), source.start_dir
+        counted = zipfile._EndRecData(source.fp)[_COUNTED]  # type: ignore[attr-defined]
+    # A torn length in the directory makes one entry swallow the next. (Old writers count to 65,535 and begin again.)
+    if (counted - len(infos)) % 65_536:
+        raise _broken(path, f"{counted:,} members by its end record and {len(infos):,} in its directory")
     _require_apart(path, infos, end)
     for info in infos:
         name = _zip_name(_raw_name(info))
