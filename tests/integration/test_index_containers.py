@@ -155,4 +155,6 @@ def test_from_a_zip_to_a_lead_sheet_with_pictures(home, folder, drawn, tmp_path)
     assert {one["location"] for one in lead["candidates"]} == {
         location_of(str(archive.resolve()), one["photo"]) for one in lead["candidates"]
     }
-    assert (tmp_path / "lead.html").read_text().count("data:image/jpeg") == 1 + len(lead["candidates"])
+    page = (tmp_path / "lead.html").read_text()
+    assert page.count("data:image/jpeg") == 1 + 2 * len(lead["candidates"])  # the probe once more beside each
+    assert "photo not available" not in page
