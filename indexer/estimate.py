@@ -12,7 +12,7 @@ from indexer.embedder import Embedder
 from indexer.extraction import stack_chips
 from indexer.extractor import FaceExtractor
 from indexer.limits import Limits
-from indexer.locations import path_of
+from indexer.locations import photo_at
 
 SAMPLE = 16
 # Bytes a photo once published: its row with the embedding (about 1,050 as Parquet), vector and label (760).
@@ -36,12 +36,13 @@ def estimate_work(work: pa.Table, root: Path, limits: Limits, photo_bytes: int, 
     if not count:
         return Estimate(0, 0, None, None, 0)
     step = max(1, count // SAMPLE)
-    paths = [path_of(location.as_py()) for location in work["location"][::step][:SAMPLE]]
+    sample = work.take(list(range(0, count, step))[:SAMPLE])
+    photos = list(map(photo_at, sample["location"].to_pylist(), sample["place"].to_pylist()))
     embedder = Embedder()
     with FaceExtractor(root, limits) as extractor:
-        list(extractor.extract_faces(paths[:1]))  # starts the helper and loads the models
+        list(extractor.extract_faces(photos[:1]))  # starts the helper and loads the models
         started = time.perf_counter()
-        extractions = list(extractor.extract_faces(paths))
+        extractions = list(extractor.extract_faces(photos))
         embedder.embed_chips(stack_chips(extractions))
-        rate = workers * len(paths) / (time.perf_counter() - started)
+        rate = workers * len(photos) / (time.perf_counter() - started)
     return Estimate(count, photo_bytes, count / rate, rate, count * DISK_A_PHOTO)

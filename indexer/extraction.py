@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from foundation.files import digest_bytes
 from indexer.face import Face, align_face, default_detector, scale_face
 from indexer.limits import Limits
+from indexer.locations import Photo
 from indexer.outcomes import Outcome, Rejection
 from indexer.photo import decode_photo, decode_reduced, read_photo
 from indexer.quality import require_quality
@@ -38,7 +38,7 @@ class Extraction:
     faces: list[Face] = field(default_factory=list)
 
 
-def extract_faces(path: str | os.PathLike[str], root: Path | None, limits: Limits, probe: bool = False) -> Extraction:
+def extract_faces(photo: Photo, root: Path | None, limits: Limits, probe: bool = False) -> Extraction:
     """Returns what is known of a photo's faces. Never raises for what the photo is.
 
     An archive photo gets the detector's cheapest look and must keep the quality limits. A probe gets
@@ -46,7 +46,7 @@ def extract_faces(path: str | os.PathLike[str], root: Path | None, limits: Limit
     """
     digest, size, faces = "", (0, 0), []
     try:
-        content = read_photo(path, root, limits)
+        content = read_photo(photo, root, limits)
         digest = digest_bytes(content)
         rgb, size = decode_reduced(content, limits, WORKING_SIDE)
         reduction = size[0] / rgb.shape[1]

@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from foundation.files import digest_bytes
 from indexer.detector import Detection
 from indexer.extraction import Extraction
 from indexer.face import Face
 from indexer.helper_process import HelperDied, HelperError, HelperProcess
 from indexer.limits import Limits
-from indexer.outcomes import Outcome, Rejection
-from indexer.photo import read_photo
+from indexer.locations import Member
+from indexer.outcomes import Outcome
 from indexer.picture import Box
 from indexer.quality import Quality
 from indexer.weights import CHIP_PIXELS
@@ -33,8 +33,6 @@ class FaceExtractor:
     """
 
     def __init__(self, root: Path | None, limits: Limits, helper: HelperProcess | None = None) -> None:
-        self._root = root
-        self._limits = limits
         self._helper = helper or HelperProcess(root, limits)
 
     def __enter__(self) -> FaceExtractor:
@@ -56,31 +54,31 @@ class FaceExtractor:
 
         Nothing else may be asked of this extractor in between. Never raises for what the photo is.
         """
-        request = {"task": "probe" if probe else "archive", "path": path}
+        request = {"task": "probe" if probe else "archive", "photo": path}
         try:
             self._helper.send(request)
         except HelperDied:
-            return lambda: self._once_more(path, request)
+            return lambda: self._once_more(request)
 
         def finish() -> Extraction:
             try:
                 return _extraction(*self._helper.receive())
             except HelperDied:
-                return self._once_more(path, request)
+                return self._once_more(request)
 
         return finish
 
-    def extract_faces(self, paths: Iterable[str], probe: bool = False) -> Iterator[Extraction]:
-        """Yields one extraction a path, in order. Never raises for what a photo is.
+    def extract_faces(self, photos: Iterable[str | Member], probe: bool = False) -> Iterator[Extraction]:
+        """Yields one extraction a photo, in order. Never raises for what a photo is.
 
         The helper has the next photo before this one is handed over, so that it never waits for its caller.
         """
-        asked: deque[tuple[str, dict[str, Any]]] = deque()
+        asked: deque[dict[str, Any]] = deque()
         try:
-            for path in paths:
-                request = {"task": "probe" if probe else "archive", "path": path}
+            for photo in photos:
+                request = {"task": "probe" if probe else "archive", "photo": photo}
                 self._send(request)
-                asked.append((path, request))
+                asked.append(request)
                 if len(asked) > AHEAD:
                     yield self._finish(asked)
             while asked:
@@ -93,24 +91,27 @@ class FaceExtractor:
         with contextlib.suppress(HelperDied):  # receive() tells it again, for the photo that it died of
             self._helper.send(request)
 
-    def _finish(self, asked: deque[tuple[str, dict[str, Any]]]) -> Extraction:
-        path, request = asked[0]
+    def _finish(self, asked: deque[dict[str, Any]]) -> Extraction:
         try:
             extraction = _extraction(*self._helper.receive())
         except HelperDied:
-            extraction = self._once_more(path, request)
-            for _, lost in list(asked)[1:]:
+            extraction = self._once_more(asked[0])
+            for lost in list(asked)[1:]:
                 self._send(lost)
         asked.popleft()
         return extraction
 
-    def crop_face(self, path: str, box: Box, digest: str) -> bytes | None:
-        """Returns the JPEG of indexer.picture.crop_face, or None where that photo cannot be shown any more."""
-        return self._picture({"task": "crop", "path": path, "box": box, "digest": digest})
+    def digest_photo(self, photo: str | Member) -> str:
+        """Returns the SHA-256 of a photo's bytes, empty where they cannot be read."""
+        return self._digested({"photo": photo}).digest
 
-    def number_faces(self, path: str, boxes: list[Box], digest: str) -> bytes | None:
+    def crop_face(self, photo: str | Member, box: Box, digest: str) -> bytes | None:
+        """Returns the JPEG of indexer.picture.crop_face, or None where that photo cannot be shown any more."""
+        return self._picture({"task": "crop", "photo": photo, "box": box, "digest": digest})
+
+    def number_faces(self, photo: str | Member, boxes: list[Box], digest: str) -> bytes | None:
         """Returns the JPEG of indexer.picture.number_faces, or None where that photo cannot be shown any more."""
-        return self._picture({"task": "number", "path": path, "boxes": boxes, "digest": digest})
+        return self._picture({"task": "number", "photo": photo, "boxes": boxes, "digest": digest})
 
     def _picture(self, request: dict[str, Any]) -> bytes | None:
         try:
@@ -119,16 +120,20 @@ class FaceExtractor:
             return None
         return blobs[0] if blobs else None
 
-    def _once_more(self, path: str, request: dict[str, Any]) -> Extraction:
+    def _once_more(self, request: dict[str, Any]) -> Extraction:
         """Asks again in a fresh helper, so that no photo is blamed for what an earlier one left behind."""
         try:
             return _extraction(*self._helper.ask(request))
         except HelperDied as death:
-            try:
-                digest = digest_bytes(read_photo(path, self._root, self._limits))
-            except Rejection as rejection:
-                return Extraction(rejection.outcome, rejection.detail)
-            return Extraction(Outcome.DECODER_CRASH, str(death), digest)
+            known = self._digested(request)
+            return replace(known, detail=str(death)) if known.outcome is Outcome.DECODER_CRASH else known
+
+    def _digested(self, request: dict[str, Any]) -> Extraction:
+        """Returns a photo as DECODER_CRASH with its digest, or as what it is rejected for where it cannot be read."""
+        try:
+            return _extraction(*self._helper.ask({**request, "task": "digest"}))
+        except HelperDied:
+            return Extraction(Outcome.DECODER_CRASH)
 
 
 def _extraction(header: dict[str, Any], blobs: list[bytes]) -> Extraction:

@@ -22,7 +22,7 @@ from foundation.errors import AfterfactError, nearest
 from foundation.files import digest_bytes, write_whole
 from indexer.job import require_gallery_name
 
-INDEX_FORMAT = 1
+INDEX_FORMAT = 2
 FACES = "faces.faiss"
 LABELS = "labels.arrow"
 
@@ -93,10 +93,15 @@ class Gallery:
             raise GalleryError(f"gallery {self.name!r} has no version {number}; it has {numbers}")
         folder = self.index / str(number)
         about = read_sealed(folder / "index.json")
-        if about.get("format") != INDEX_FORMAT or about.get("version") != number or about.get("gallery") != self.name:
+        if about.get("format") != INDEX_FORMAT:
             raise GalleryError(
-                f"{folder / 'index.json'} is of format {about.get('format')}, version {about.get('version')}, gallery "
-                f"{about.get('gallery')!r}; expected {INDEX_FORMAT}, {number}, {self.name!r}: restore it from a backup"
+                f"{folder / 'index.json'} is of format {about.get('format')} and this version of Afterfact reads "
+                f"{INDEX_FORMAT}; index the archive into a new gallery"
+            )
+        if about.get("version") != number or about.get("gallery") != self.name:
+            raise GalleryError(
+                f"{folder / 'index.json'} is of version {about.get('version')}, gallery {about.get('gallery')!r}; "
+                f"expected {number}, {self.name!r}: restore it from a backup"
             )
         return Version(number, folder, about)
 

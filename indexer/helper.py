@@ -16,11 +16,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from foundation.files import digest_bytes
 from indexer.extraction import Extraction, extract_faces
 from indexer.face import load_models
 from indexer.limits import Limits
+from indexer.locations import Member, Photo
 from indexer.models import ModelError
-from indexer.outcomes import Rejection
+from indexer.outcomes import Outcome, Rejection
+from indexer.photo import read_photo
 from indexer.picture import crop_face, number_faces
 
 ORPHAN_SECONDS = 10.0  # beyond decode_seconds, at which the parent has lost its patience
@@ -28,17 +31,28 @@ ORPHAN_SECONDS = 10.0  # beyond decode_seconds, at which the parent has lost its
 
 def answer(request: dict[str, Any], root: Path | None, limits: Limits) -> tuple[dict[str, Any], list[bytes]]:
     """Returns the header and the blobs that answer one request."""
-    path, task = request["path"], request["task"]
+    named, task = request["photo"], request["task"]
+    photo: Photo = named if isinstance(named, str) else Member(*named)
+    if task == "digest":
+        return _header(_digest(photo, root, limits)), []
     if task in ("archive", "probe"):
-        extraction = extract_faces(path, root, limits, probe=task == "probe")
+        extraction = extract_faces(photo, root, limits, probe=task == "probe")
         return _header(extraction), [face.chip.tobytes() for face in extraction.faces]
     try:
         if task == "crop":
-            return {"refused": None}, [crop_face(path, root, limits, tuple(request["box"]), request["digest"])]
+            return {"refused": None}, [crop_face(photo, root, limits, tuple(request["box"]), request["digest"])]
         boxes = [tuple(box) for box in request["boxes"]]
-        return {"refused": None}, [number_faces(path, root, limits, boxes, request["digest"])]
+        return {"refused": None}, [number_faces(photo, root, limits, boxes, request["digest"])]
     except (Rejection, MemoryError) as error:
         return {"refused": str(error) or type(error).__name__}, []
+
+
+def _digest(photo: Photo, root: Path | None, limits: Limits) -> Extraction:
+    """Returns what is known of a photo that is read and not decoded: its digest, or why it cannot be read."""
+    try:
+        return Extraction(Outcome.DECODER_CRASH, digest=digest_bytes(read_photo(photo, root, limits)))
+    except Rejection as rejection:
+        return Extraction(rejection.outcome, rejection.detail)
 
 
 def _header(extraction: Extraction) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import rfc8785
 from foundation.errors import InputError
 from foundation.files import digest_bytes
 from foundation.settings import read_yaml, refuse_unknown_keys
+from indexer.containers import is_container
 from indexer.face import default_detector
 from indexer.limits import Limits
 from indexer.locations import readable
@@ -36,9 +37,9 @@ def require_gallery_name(name: str) -> str:
 class IndexJob:
     """One archive into one gallery.
 
-    archive: a folder, or a CSV or Parquet list with a column `photo`. root: the folder that relative
-    photos start from and that no photo may lead out of; the list's own folder unless given.
-    folder_subjects: in a folder, `subject/photo` names the subject. segment_photos: photos a segment,
+    archive: a folder, a .zip or .tar file, or a CSV or Parquet list with a column `photo`. root: the folder that
+    relative photos start from and that no photo may lead out of; the archive's own folder unless given.
+    folder_subjects: in a folder, zip or tar file, `subject/photo` names the subject. segment_photos: photos a segment,
     0 for a size that suits the archive. workers: processes, 0 for one a core.
     limit_rejected: highest share of looked-at photos that may be rejected before the exit code says so, 0 to 1.
     Raises InputError.
@@ -58,11 +59,15 @@ class IndexJob:
     def __post_init__(self) -> None:
         require_gallery_name(self.gallery)
         if not self.archive.exists():
-            raise InputError(f"archive {self.archive} does not exist; name a folder, or a CSV or Parquet list")
+            raise InputError(
+                f"archive {self.archive} does not exist; name a folder, a .zip or .tar file, or a CSV or Parquet list"
+            )
         if self.root is not None and not self.root.is_dir():
             raise InputError(f"root {self.root} is not a folder; name the folder that the list's photos start from")
-        if self.folder_subjects and not self.archive.is_dir():
-            raise InputError(f"folder_subjects goes with a folder, and {self.archive} is a list with its own subjects")
+        if self.folder_subjects and not (self.archive.is_dir() or is_container(self.archive)):
+            raise InputError(
+                f"folder_subjects goes with a folder, zip or tar file; {self.archive} is a list with its own subjects"
+            )
         for name, path in (("archive", self.archive.resolve()), ("root", self.archive_root)):
             if readable(str(path)) != str(path):
                 raise InputError(f"{name} {readable(str(path))} is not UTF-8; rename it")
@@ -74,8 +79,12 @@ class IndexJob:
     @property
     def archive_root(self) -> Path:
         """The folder, links resolved, that every photo must lie in."""
-        own = self.archive if self.archive.is_dir() else self.archive.parent
-        return (self.root or own).resolve()
+        if self.root is not None:
+            return self.root.resolve()
+        if self.archive.is_dir():
+            return self.archive.resolve()
+        # A link may lead to a container anywhere, as it may to a folder; a list's photos start from where it is named.
+        return (self.archive.resolve() if is_container(self.archive) else self.archive).parent.resolve()
 
     @property
     def settings_digest(self) -> str:

@@ -1,10 +1,11 @@
-"""What an archive holds: a folder walked, or a CSV or Parquet list read, each photo once."""
+"""What an archive holds: a folder walked, a zip or tar file's headers or a list read, each photo once."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from foundation.errors import AfterfactError, InputError, nearest
+from foundation.errors import InputError, nearest
+from indexer.containers import ArchiveError, is_container, list_members
 from indexer.job import IndexJob
 from indexer.locations import location_of, readable
 from indexer.outcomes import Outcome
@@ -24,17 +26,13 @@ OWN_COLUMNS = ("photo", "subject", "encounter", "taken", "disposition")
 OUR_COLUMNS = frozenset({"rejected_as", "rejected_because"})
 
 
-class ArchiveError(AfterfactError):
-    """The archive could not be listed whole. Nothing was indexed, so nothing can have been overlooked."""
-
-
 @dataclass(frozen=True)
 class Listing:
     """An archive's photos. photos: a table of indexer.schema.LISTED, in the list's order.
 
     repeated: lines that name a photo a second time, as (photo, subject, detail). left_out: what is
-    passed over, counted: files of a folder that are no photos, by their suffix; links to folders, which are
-    not followed; lines of a list of rejections whose photo is held as a duplicate.
+    passed over, counted: files of a folder or container that are no photos, by their suffix; a container's folders;
+    links to folders, which are not followed; lines of a list of rejections whose photo is held as a duplicate.
     """
 
     photos: pa.Table
@@ -45,9 +43,11 @@ class Listing:
 def list_archive(job: IndexJob) -> Listing:
     """Returns what the archive holds now. Reads no photo, only sizes and times.
 
-    Raises InputError for a list that is malformed, ArchiveError for a folder that cannot be read.
+    Raises InputError for a list that is malformed, ArchiveError for a folder or container that cannot be read.
     """
-    left_out: dict[str, int] = {}
+    left_out: Counter[str] = Counter()
+    if is_container(job.archive):
+        return _list_container(job.archive.resolve(), job.folder_subjects, left_out)
     if job.archive.is_dir():
         lines = _walk(job.archive.resolve(), job.folder_subjects, left_out)
     elif job.archive.suffix.lower() == ".parquet":
@@ -55,15 +55,51 @@ def list_archive(job: IndexJob) -> Listing:
     elif job.archive.suffix.lower() == ".csv":
         lines = _csv_lines(job.archive, left_out)
     else:
-        raise InputError(f"archive {job.archive} is neither a folder nor a .csv or .parquet list")
+        raise InputError(f"archive {job.archive} is neither a folder, a .zip or .tar file nor a .csv or .parquet list")
     return _listing(lines, job.archive_root, left_out)
 
 
 Line = tuple[str, dict[str, str | None]]  # where it stands, for messages; column -> text
 
 
-def _listing(lines: Iterator[Line], root: Path, left_out: dict[str, int]) -> Listing:
-    columns: dict[str, list[Any]] = {name: [] for name in LISTED.names}
+def _list_container(container: Path, folder_subjects: bool, left_out: Counter[str]) -> Listing:
+    found = list_members(container, left_out)
+    last = {one.name: number for number, one in enumerate(found)}
+    rows, repeated = [], []
+    for number, one in enumerate(found):
+        subject = _folder_subject(one.name, folder_subjects)
+        if last[one.name] == number:
+            location = location_of(str(container), one.name)
+            rows.append(_row(location, one.name, one.bytes, one.modified, one.place, {"subject": subject}))
+        else:  # unpacked, the last one is what would be there
+            detail = "a later member of the same name stands in its place"
+            repeated.append((readable(one.name), subject, detail))
+    return Listing(_table(rows), repeated, left_out)
+
+
+def _folder_subject(path: str, folder_subjects: bool) -> str | None:
+    folder, _, inner = path.partition("/")
+    return readable(folder) if folder_subjects and inner else None
+
+
+def _row(
+    location: str, photo: str, size: int, modified: int, place: str | None, line: dict[str, str | None]
+) -> tuple[Any, ...]:
+    """Returns a photo's values in the order of indexer.schema.LISTED."""
+    further = {name: text for name, text in line.items() if name not in OWN_COLUMNS and text is not None}
+    named = (line.get(name) for name in OWN_COLUMNS[1:])
+    as_json = json.dumps(further, ensure_ascii=False, sort_keys=True) if further else None
+    return location, readable(photo), size, modified, place, *named, as_json
+
+
+def _table(rows: list[tuple[Any, ...]]) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else ((),) * len(LISTED)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, LISTED, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=LISTED)
+
+
+def _listing(lines: Iterator[Line], root: Path, left_out: Counter[str]) -> Listing:
+    rows = []
     first: dict[str, tuple[str, str | None]] = {}
     repeated = []
     start = str(root)
@@ -84,19 +120,9 @@ def _listing(lines: Iterator[Line], root: Path, left_out: dict[str, int]) -> Lis
             continue
         first[location] = where, line.get("subject")
         size, modified = _stat(path)
-        further = {name: text for name, text in line.items() if name not in OWN_COLUMNS and text is not None}
         relative = os.path.relpath(path, start) if path.startswith(start + os.sep) else path
-        values = (
-            location,
-            readable(relative),
-            size,
-            modified,
-            *(line.get(name) for name in OWN_COLUMNS[1:]),
-            json.dumps(further, ensure_ascii=False, sort_keys=True) if further else None,
-        )
-        for name, value in zip(LISTED.names, values, strict=True):
-            columns[name].append(value)
-    return Listing(pa.table(columns, schema=LISTED), repeated, left_out)
+        rows.append(_row(location, relative, size, modified, None, line))
+    return Listing(_table(rows), repeated, left_out)
 
 
 def _stat(path: str) -> tuple[int, int]:
@@ -107,7 +133,7 @@ def _stat(path: str) -> tuple[int, int]:
     return about.st_size, about.st_mtime_ns
 
 
-def _walk(folder: Path, folder_subjects: bool, left_out: dict[str, int]) -> Iterator[Line]:
+def _walk(folder: Path, folder_subjects: bool, left_out: Counter[str]) -> Iterator[Line]:
     def stop(error: OSError) -> None:
         raise ArchiveError(
             f"folder {error.filename} cannot be read ({error.strerror}); mend its permissions"
@@ -117,23 +143,17 @@ def _walk(folder: Path, folder_subjects: bool, left_out: dict[str, int]) -> Iter
         folders.sort()
         for name in folders:
             if os.path.islink(os.path.join(parent, name)):
-                _count(left_out, "linked folders")
+                left_out["linked folders"] += 1
         for name in sorted(names):
             suffix = os.path.splitext(name)[1].lower()
             if suffix not in PHOTO_SUFFIXES:
-                _count(left_out, suffix or "(none)")
+                left_out[suffix or "(none)"] += 1
                 continue
             path = os.path.relpath(os.path.join(parent, name), folder)
-            inner = path.split(os.sep)
-            subject = readable(inner[0]) if folder_subjects and len(inner) > 1 else None
-            yield path, {"photo": path, "subject": subject}
+            yield path, {"photo": path, "subject": _folder_subject(path, folder_subjects)}
 
 
-def _count(left_out: dict[str, int], kind: str) -> None:
-    left_out[kind] = left_out.get(kind, 0) + 1
-
-
-def _csv_lines(path: Path, left_out: dict[str, int]) -> Iterator[Line]:
+def _csv_lines(path: Path, left_out: Counter[str]) -> Iterator[Line]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
@@ -145,7 +165,7 @@ def _csv_lines(path: Path, left_out: dict[str, int]) -> Iterator[Line]:
                     raise InputError(f"{where} has not the {len(columns)} columns of its header; mend the line")
                 if line.get("rejected_as") == Outcome.DUPLICATE:
                     # Of a list of rejections: its photo is held, maybe with the columns of another line than this.
-                    _count(left_out, "lines rejected as DUPLICATE")
+                    left_out["lines rejected as DUPLICATE"] += 1
                     continue
                 yield where, {name: text or None for name, text in line.items() if name not in OUR_COLUMNS}
     except UnicodeDecodeError as error:

@@ -15,8 +15,9 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from indexer.containers import read_member
 from indexer.limits import Limits
-from indexer.locations import readable
+from indexer.locations import Member, Photo, readable
 from indexer.outcomes import Outcome, Rejection
 
 # What cameras, phones and booking systems write. Pillow knows stranger formats, some of which run programs.
@@ -26,12 +27,13 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 Image.MAX_IMAGE_PIXELS = None
 
 
-def read_photo(path: str | os.PathLike[str], root: Path | None, limits: Limits) -> bytes:
-    """Returns the file's bytes.
+def read_photo(photo: Photo, root: Path | None, limits: Limits) -> bytes:
+    """Returns the file's or member's bytes.
 
     root: the folder that the path, links resolved, must lie in; None where any place will do.
     Raises Rejection: MISSING_FILE, UNREADABLE_FILE, OUTSIDE_ARCHIVE or IMAGE_TOO_LARGE.
     """
+    path = photo.container if isinstance(photo, Member) else photo
     if root is not None:
         real = os.path.realpath(path)
         if not Path(real).is_relative_to(root):
@@ -43,6 +45,8 @@ def read_photo(path: str | os.PathLike[str], root: Path | None, limits: Limits) 
             about = os.fstat(handle)
             if not stat.S_ISREG(about.st_mode):
                 raise Rejection(Outcome.UNREADABLE_FILE, "is not a regular file")
+            if isinstance(photo, Member):
+                return read_member(handle, photo, limits.max_bytes)
             if about.st_size > limits.max_bytes:
                 raise Rejection(Outcome.IMAGE_TOO_LARGE, f"{about.st_size:,} bytes; the limit is {limits.max_bytes:,}")
             with open(handle, "rb", closefd=False) as stream:

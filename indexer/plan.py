@@ -9,12 +9,14 @@ from typing import Any
 import pyarrow as pa
 
 from foundation.files import digest_file
-from indexer.locations import path_of
+from indexer.extractor import FaceExtractor
+from indexer.limits import Limits
+from indexer.locations import Member, photo_at
 from indexer.outcomes import NOT_REJECTED, Outcome
 from indexer.schema import DESCRIBING, LISTED
 from indexer.table import read_rows
 
-_HELD_COLUMNS = ("location", "bytes", "modified", "photo_digest", "outcome", "duplicate_of", *DESCRIBING)
+_HELD_COLUMNS = ("location", "bytes", "modified", "place", "photo_digest", "outcome", "duplicate_of", *DESCRIBING)
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,27 @@ class Plan:
     bytes: int
 
 
-def make_plan(listed: pa.Table, table: Any | None, rehash: bool = False, retry_rejected: bool = False) -> Plan:
+def make_plan(
+    listed: pa.Table,
+    table: Any | None,
+    rehash: bool = False,
+    retry_rejected: bool = False,
+    limits: Limits | None = None,
+) -> Plan:
     """Returns the plan for the listed photos against a gallery's table (None: a new gallery).
 
-    A photo is held while its location, size and modification time are those in the table; with rehash,
-    its bytes' digest too. retry_rejected looks again at photos that were rejected.
+    A photo is held while its location, size, modification time and place are those in the table; with rehash,
+    its bytes' digest too. retry_rejected looks again at photos that were rejected. limits: of reading a member.
     """
     rows = read_rows(table, _HELD_COLUMNS).to_pylist() if table is not None else []
     held = {row["location"]: row for row in rows}
     photos = listed.to_pylist() if held else []
-    stale = [
-        _is_stale(photo, held.get(photo["location"]), rehash, retry_rejected) or _is_orphan(photo["location"], held)
-        for photo in photos
-    ]
+    with FaceExtractor(None, limits or Limits()) as helper:
+        stale = [
+            _is_stale(photo, held.get(photo["location"]), helper if rehash else None, retry_rejected)
+            or _is_orphan(photo["location"], held)
+            for photo in photos
+        ]
     if held:
         # Where a photo is about to change, its duplicates are looked at again: one of them may be all that is left.
         # (A missing file changes nothing: its row stays.)
@@ -80,14 +90,22 @@ def _is_orphan(location: str, held: dict[str, dict[str, Any]]) -> bool:
     )
 
 
-def _is_stale(photo: dict[str, Any], held: dict[str, Any] | None, rehash: bool, retry_rejected: bool) -> bool:
-    if held is None or (photo["bytes"], photo["modified"]) != (held["bytes"], held["modified"]):
+def _is_stale(
+    photo: dict[str, Any], held: dict[str, Any] | None, rehash: FaceExtractor | None, retry_rejected: bool
+) -> bool:
+    if held is None or any(photo[name] != held[name] for name in ("bytes", "modified", "place")):
         return True
     if retry_rejected and Outcome(held["outcome"]) not in NOT_REJECTED:
         return True
-    if rehash:
-        try:
-            return digest_file(Path(path_of(photo["location"]))) != held["photo_digest"]
-        except OSError:
-            return True
-    return False
+    return rehash is not None and _digest(photo_at(photo["location"], photo["place"]), rehash) != held["photo_digest"]
+
+
+def _digest(photo: str | Member, helper: FaceExtractor) -> str:
+    """Returns the SHA-256 of a photo's bytes, empty where they cannot be read. Strangers' bytes are inflated in the
+    helper only."""
+    if isinstance(photo, Member):
+        return helper.digest_photo(photo)
+    try:
+        return digest_file(Path(photo))
+    except OSError:
+        return ""

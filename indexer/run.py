@@ -100,7 +100,7 @@ def plan_job(gallery: Gallery, job: IndexJob) -> tuple[Plan, Listing]:
                 f"{installed_model().digest[:12]}: their distances mean nothing to each other; index into a new gallery"
             )
     listing = list_archive(job)
-    return make_plan(listing.photos, table, rehash=job.rehash, retry_rejected=job.retry_rejected), listing
+    return make_plan(listing.photos, table, job.rehash, job.retry_rejected, job.limits), listing
 
 
 def start_run(gallery: Gallery, job: IndexJob, workers: int) -> Run:

@@ -11,6 +11,7 @@ LISTED = pa.schema(
         ("photo", pa.string()),  # the path as listed, for people
         ("bytes", pa.int64()),  # -1 where the file was missing when it was listed
         ("modified", pa.int64()),  # nanoseconds since 1970
+        ("place", pa.string()),  # of a container's member: where its bytes are, as in indexer.containers; else null
         ("subject", pa.string()),
         ("encounter", pa.string()),
         ("taken", pa.string()),
@@ -57,7 +58,7 @@ PHOTOS = pa.schema([*LISTED, *FOUND, *SETTLED])
 
 # One label a face of the search index, in its order.
 LABELS = pa.schema(
-    [PHOTOS.field(name) for name in ("row", "location", "photo", "photo_digest")]
+    [PHOTOS.field(name) for name in ("row", "location", "place", "photo", "photo_digest")]
     + [PHOTOS.field(name) for name in ("subject", "encounter", "taken", "disposition")]
     + [PHOTOS.field(name) for name in ("box_left", "box_top", "box_right", "box_bottom")]
 )

@@ -24,7 +24,7 @@ from foundation.files import write_whole
 from indexer.embedder import Embedder
 from indexer.extraction import Extraction, stack_chips
 from indexer.extractor import FaceExtractor
-from indexer.locations import path_of
+from indexer.locations import photo_at
 from indexer.outcomes import Outcome
 from indexer.run import Run
 from indexer.schema import FOUND
@@ -43,13 +43,14 @@ class SegmentReference:
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment on its way. locations: one a photo. extractions: what became of each, chips included.
+    """A segment on its way. locations, places: one a photo. extractions: what became of each, chips included.
 
     embeddings: float32 (faces to enrol, 128), in the photos' order.
     """
 
     reference: SegmentReference
     locations: list[str]
+    places: list[str | None]
     extractions: list[Extraction] | None = None
     embeddings: np.ndarray | None = None
 
@@ -93,18 +94,17 @@ def take_segment(reference: SegmentReference, taken: Path) -> bool:
 
 
 def read_segment(reference: SegmentReference) -> Segment:
-    """Returns the segment with its photos' locations."""
+    """Returns the segment with its photos' locations and places."""
     with pq.ParquetFile(Path(reference.folder) / "manifest.parquet") as manifest:
-        return Segment(
-            reference, manifest.read_row_group(reference.number, columns=["location"])["location"].to_pylist()
-        )
+        group = manifest.read_row_group(reference.number, columns=["location", "place"])
+        return Segment(reference, group["location"].to_pylist(), group["place"].to_pylist())
 
 
 def extract_segment(segment: Segment, extractor: FaceExtractor) -> Segment:
     """Returns the segment with an extraction a photo. No decoded photo outlives its turn, only its chip."""
-    paths = (path_of(location) for location in segment.locations)
+    photos = map(photo_at, segment.locations, segment.places)
     kept = []
-    for extraction in extractor.extract_faces(paths):
+    for extraction in extractor.extract_faces(photos):
         enrolled = extraction.outcome is Outcome.ENROLLED
         kept.append(extraction if enrolled else replace(extraction, faces=[_without_chip(f) for f in extraction.faces]))
     return replace(segment, extractions=kept)

@@ -49,9 +49,18 @@ class _WithBeamFlags(click.Command):
 @click.command(cls=_WithBeamFlags, context_settings=CONTEXT)
 @click.argument("job_file", metavar="[JOB.yaml]", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--gallery", help="The gallery to index into; made where it is absent.")
-@click.option("--archive", type=_FOLDER_OR_LIST, help="A folder, or a CSV or Parquet list with a column 'photo'.")
+@click.option(
+    "--archive",
+    type=_FOLDER_OR_LIST,
+    help="A folder, a .zip or .tar file, or a CSV or Parquet list with a column 'photo'.",
+)
 @click.option("--root", type=_FOLDER_OR_LIST, help="Folder that the list's photos start from. Default: the list's own.")
-@click.option("--folder-subjects", is_flag=True, default=None, help="In a folder, 'subject/photo' names the subject.")
+@click.option(
+    "--folder-subjects",
+    is_flag=True,
+    default=None,
+    help="In a folder, zip or tar file, 'subject/photo' names the subject.",
+)
 @click.option("--rehash", is_flag=True, default=None, help="Tell held photos by their bytes, not by size and time.")
 @click.option("--retry-rejected", is_flag=True, default=None, help="Look at rejected photos once more.")
 @click.option("--limit-rejected", metavar="SHARE", help="Exit with 4 where more of the photos are rejected, say 5%.")
@@ -84,6 +93,8 @@ def index(
     **fields: Any,
 ) -> None:
     """Index an archive of photos into a gallery.
+
+    Photos in a zip file, or in a tar file that is not compressed, are read where they are; nothing is unpacked.
 
     A run that was stopped, however hard, is finished by the same command. A second run of the same job
     adds nothing. Whatever follows -- goes to Beam: the runner is FnApiRunner unless --runner names another.
@@ -221,11 +232,14 @@ def _retry_command(context: click.Context, indexed: Indexed, job: IndexJob, save
     root = context.find_root()
     named = root.get_parameter_source("home") is ParameterSource.COMMANDLINE
     home = ["--home", root.params["home"]] if named else []
+    from indexer.containers import is_container
     from indexer.limits import Limits
 
     limits = [f"--limit={name}={value}" for name, value in asdict(job.limits).items() if value != getattr(Limits, name)]
-    places = ["--gallery", job.gallery, "--archive", str(saved), "--root", str(indexed.run.root)]
-    return shlex.join(["afterfact", *home, "index", *places, *limits, "--retry-rejected"])
+    places = ["--archive", str(saved), "--root", str(indexed.run.root)]
+    if is_container(job.archive):  # a list names plain files
+        places = ["--archive", str(job.archive), *(["--folder-subjects"] if job.folder_subjects else [])]
+    return shlex.join(["afterfact", *home, "index", "--gallery", job.gallery, *places, *limits, "--retry-rejected"])
 
 
 def _print_account(indexed: Indexed, job: IndexJob, retry_command: str, saved: Path) -> None:

@@ -18,7 +18,8 @@ BY = ("subject", "encounter")
 class Candidate:
     """One line of a candidate list. distance: Euclidean; smaller is more alike, and no distance is an identification.
 
-    box: of the face in its photo, upright pixels (left, top, right, bottom).
+    place: of a photo in a zip or tar file, where its bytes are. box: of the face in its photo, upright pixels (left,
+    top, right, bottom).
     """
 
     rank: int
@@ -31,6 +32,7 @@ class Candidate:
     photo_digest: str
     row: str
     location: str
+    place: str | None
     box: tuple[int, int, int, int]
 
     def as_json(self) -> dict[str, Any]:
@@ -80,6 +82,6 @@ def _one_a_subject(found: list[Neighbour]) -> list[Neighbour]:
 
 def _candidate(rank: int, one: Neighbour) -> Candidate:
     label = one.label
-    named = ("subject", "encounter", "taken", "disposition", "photo", "photo_digest", "row", "location")
+    named = ("subject", "encounter", "taken", "disposition", "photo", "photo_digest", "row", "location", "place")
     box = (label["box_left"], label["box_top"], label["box_right"], label["box_bottom"])
     return Candidate(rank=rank, distance=one.distance, box=box, **{name: label[name] for name in named})

@@ -17,7 +17,7 @@ from indexer.face import Face
 from indexer.gallery import Gallery, GalleryError
 from indexer.helper_process import HelperProcess
 from indexer.limits import Limits
-from indexer.locations import path_of, readable
+from indexer.locations import photo_at, readable
 from indexer.outcomes import ABOUT, Outcome
 from search.advice import advise
 from search.candidates import USUAL, Candidate, format_distance, list_candidates, require_list
@@ -104,7 +104,8 @@ class SearchSession:
 
     def crop(self, candidate: Candidate) -> bytes | None:
         """Returns a JPEG of a candidate's face, or None where its photo is gone or holds another picture now."""
-        return self._extractor.crop_face(path_of(candidate.location), candidate.box, candidate.photo_digest)
+        photo = photo_at(candidate.location, candidate.place)
+        return self._extractor.crop_face(photo, candidate.box, candidate.photo_digest)
 
     def crop_probe(self, path: Path, probe: Probe) -> bytes | None:
         """Returns a JPEG of the probe's searched face."""

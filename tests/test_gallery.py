@@ -7,7 +7,7 @@ import filelock
 import pytest
 
 from foundation.errors import InputError
-from indexer.gallery import Gallery, GalleryError, gallery_names, read_sealed, write_sealed
+from indexer.gallery import INDEX_FORMAT, Gallery, GalleryError, gallery_names, read_sealed, write_sealed
 
 
 def test_sealed_files_are_read_back_whatever_they_hold(tmp_path):
@@ -59,7 +59,7 @@ def test_a_version_exists_once_its_index_json_does(tmp_path):
         gallery.version()
     for name in ("2", "10", "11", "x", ".5"):
         (gallery.index / name).mkdir()
-    about = {"format": 1, "gallery": "county", "model": {"digest": "d"}}
+    about = {"format": INDEX_FORMAT, "gallery": "county", "model": {"digest": "d"}}
     for number in (2, 10):
         write_sealed(gallery.index / str(number) / "index.json", {**about, "version": number})
     assert gallery.version_numbers() == [2, 10]
@@ -69,13 +69,20 @@ def test_a_version_exists_once_its_index_json_does(tmp_path):
         gallery.version(3)
 
 
-@pytest.mark.parametrize("change", [{"format": 2}, {"version": 3}, {"gallery": "other"}])
-def test_an_index_of_another_place_or_format_is_refused(tmp_path, change):
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"format": INDEX_FORMAT - 1}, "index the archive into a new gallery"),
+        ({"version": 3}, "expected 2, 'county': restore it"),
+        ({"gallery": "other"}, "expected 2, 'county': restore it"),
+    ],
+)
+def test_an_index_of_another_place_or_format_is_refused(tmp_path, change, says):
     gallery = Gallery(tmp_path, "county")
     (gallery.index / "2").mkdir(parents=True)
-    about = {"format": 1, "gallery": "county", "version": 2, "model": {"digest": "d"}}
+    about = {"format": INDEX_FORMAT, "gallery": "county", "version": 2, "model": {"digest": "d"}}
     write_sealed(gallery.index / "2" / "index.json", {**about, **change})
-    with pytest.raises(GalleryError, match="expected 1, 2, 'county': restore it"):
+    with pytest.raises(GalleryError, match=says):
         gallery.version()
 
 

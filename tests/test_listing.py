@@ -11,7 +11,7 @@ import pytest
 from foundation.errors import InputError
 from indexer.job import IndexJob
 from indexer.listing import ArchiveError, list_archive
-from indexer.locations import location_of, path_of, readable
+from indexer.locations import location_of, photo_at, readable
 
 
 def listed(archive, **fields):
@@ -167,7 +167,7 @@ def test_names_that_are_no_text_are_found_again(tmp_path):
     with open(raw, "wb") as stream:
         stream.write(b"123")
     (row,) = listed(tmp_path).photos.to_pylist()
-    assert os.fsencode(path_of(row["location"])) == raw
+    assert os.fsencode(photo_at(row["location"])) == raw
     assert row["photo"] == "caf\\xe9 %41 \n.jpg"
     assert row["bytes"] == 3
 
@@ -187,13 +187,13 @@ def test_a_folder_that_cannot_be_read_ends_the_listing(tmp_path, monkeypatch):
 
 
 def test_another_kind_of_archive_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"neither a folder nor a \.csv or \.parquet list"):
+    with pytest.raises(InputError, match=r"neither a folder, a \.zip or \.tar file nor a \.csv or \.parquet list"):
         listed(write_list(tmp_path, "a.jpg\n", "list.txt"))
 
 
 def test_locations_carry_any_name_and_no_other_scheme():
     for name in ("/a b/%20.jpg", "/new\nline", "/é😀", os.fsdecode(b"/\xff\xfe")):
-        assert path_of(location_of(name)) == name
+        assert photo_at(location_of(name)) == name
     assert readable(os.fsdecode(b"/\xff")) == r"/\xff"
     with pytest.raises(InputError, match="is not a file:// URI"):
-        path_of("s3://bucket/a.jpg")
+        photo_at("s3://bucket/a.jpg")

@@ -60,7 +60,7 @@ def test_the_json_holds_everything_and_distances_as_texts(search, probe):
     }
     assert set(told["candidates"][0]) == {
         *("rank", "distance", "subject", "encounter", "taken", "disposition", "photo", "photo_digest"),
-        *("row", "location", "box"),
+        *("row", "location", "place", "box"),
     }
     assert [one["rank"] for one in told["candidates"]] == [1, 2, 3]
     assert all(re.fullmatch(r"\d\.\d{4}", one["distance"]) for one in told["candidates"])

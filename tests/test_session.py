@@ -264,7 +264,7 @@ def test_a_version_published_meanwhile_is_searched_next(indexed_home, open_sessi
     assert ledger_of(indexed_home, limit=1)[0]["body"]["answer"]["gallery_version"] == after.version
 
 
-@pytest.mark.parametrize("damage", [{"model": {"digest": "0" * 64}}, {"faces": 1}, {"format": 2}])
+@pytest.mark.parametrize("damage", [{"model": {"digest": "0" * 64}}, {"faces": 1}, {"format": 1}])
 def test_a_gallery_that_does_not_fit_is_refused_before_the_photo_is_read(
     indexed_home, open_session, photos_read, probe, damage
 ):
