@@ -30,7 +30,9 @@ class Estimate:
     disk: int
 
 
-def estimate_work(work: pa.Table, root: Path, limits: Limits, photo_bytes: int, workers: int) -> Estimate:
+def estimate_work(
+    work: pa.Table, root: Path, limits: Limits, photo_bytes: int, workers: int, mirrored: bool = False
+) -> Estimate:
     """Returns the cost of looking at the photos in work, from up to 16 of them spread over the list."""
     count = work.num_rows
     if not count:
@@ -38,7 +40,7 @@ def estimate_work(work: pa.Table, root: Path, limits: Limits, photo_bytes: int, 
     step = max(1, count // SAMPLE)
     sample = work.take(list(range(0, count, step))[:SAMPLE])
     photos = list(map(photo_at, sample["location"].to_pylist(), sample["place"].to_pylist()))
-    embedder = Embedder()
+    embedder = Embedder(mirrored=mirrored)
     with FaceExtractor(root, limits) as extractor:
         list(extractor.extract_faces(photos[:1]))  # starts the helper and loads the models
         started = time.perf_counter()

@@ -39,8 +39,9 @@ class IndexJob:
 
     archive: a folder, a .zip or .tar file, or a CSV or Parquet list with a column `photo`. root: the folder that
     relative photos start from and that no photo may lead out of; the archive's own folder unless given.
-    folder_subjects: in a folder, zip or tar file, `subject/photo` names the subject. segment_photos: photos a segment,
-    0 for a size that suits the archive. workers: processes, 0 for one a core.
+    folder_subjects: in a folder, zip or tar file, `subject/photo` names the subject. mirrored: see
+    indexer.models.Model. segment_photos: photos a segment, 0 for a size that suits the archive. workers:
+    processes, 0 for one a core.
     limit_rejected: highest share of looked-at photos that may be rejected before the exit code says so, 0 to 1.
     Raises InputError.
     """
@@ -51,6 +52,7 @@ class IndexJob:
     folder_subjects: bool = False
     rehash: bool = False
     retry_rejected: bool = False
+    mirrored: bool = False
     limit_rejected: float | None = None
     segment_photos: int = 0
     workers: int = 0
@@ -103,13 +105,31 @@ class IndexJob:
                 "rehash": self.rehash,
                 "retry_rejected": self.retry_rejected,
                 "settings": self.settings_digest,
-                "model": installed_model().digest,
+                "model": installed_model(self.mirrored).digest,
             }
         )
 
 
 def _digest(value: dict[str, Any]) -> str:
     return digest_bytes(rfc8785.dumps(value))
+
+
+def read_limits(job_file: Path) -> Limits:
+    """Returns the limits of a job file; whether its archive is there does not matter. Raises InputError."""
+    return Limits.from_settings(_limits_in(_read_settings(job_file)))
+
+
+def _read_settings(job_file: Path) -> dict[str, Any]:
+    settings = read_yaml(job_file)
+    refuse_unknown_keys(settings, (one.name for one in fields(IndexJob)), str(job_file))
+    return settings
+
+
+def _limits_in(settings: dict[str, Any]) -> dict[str, Any]:
+    limits = settings.get("limits") or {}
+    if not isinstance(limits, dict):
+        raise InputError(f"limits is {limits!r}; give 'name: number' lines below it")
+    return limits
 
 
 def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
@@ -119,14 +139,11 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
     """
     settings: dict[str, Any] = {}
     if job_file is not None:
-        settings = read_yaml(job_file)
-        refuse_unknown_keys(settings, (one.name for one in fields(IndexJob)), str(job_file))
+        settings = _read_settings(job_file)
         for name in ("archive", "root"):
             if settings.get(name) is not None:
                 settings[name] = str(job_file.parent / Path(str(settings[name])).expanduser())
-    limits = settings.get("limits") or {}
-    if not isinstance(limits, dict):
-        raise InputError(f"limits is {limits!r}; give 'name: number' lines below it")
+    limits = _limits_in(settings)
     settings.update({name: value for name, value in flags.items() if value is not None})
     settings["limits"] = {**limits, **(flags.get("limits") or {})}
     for name in ("gallery", "archive"):
@@ -135,7 +152,7 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
     for name in ("archive", "root"):
         if settings.get(name) is not None:
             settings[name] = Path(settings[name])
-    for name in ("folder_subjects", "rehash", "retry_rejected"):
+    for name in ("folder_subjects", "rehash", "retry_rejected", "mirrored"):
         if not isinstance(settings.get(name, False), bool):
             raise InputError(f"{name} is {settings[name]!r}; give true or false")
     if settings.get("limit_rejected") is not None:

@@ -63,6 +63,13 @@ class _WithBeamFlags(click.Command):
 )
 @click.option("--rehash", is_flag=True, default=None, help="Tell held photos by their bytes, not by size and time.")
 @click.option("--retry-rejected", is_flag=True, default=None, help="Look at rejected photos once more.")
+@click.option(
+    "--mirrored",
+    is_flag=True,
+    default=None,
+    help="Embed each face and its mirror image and keep the mean: fewer errors, twice the embedding's time. "
+    "A gallery is made with it or without, for good.",
+)
 @click.option("--limit-rejected", metavar="SHARE", help="Exit with 4 where more of the photos are rejected, say 5%.")
 @click.option("--segment-photos", type=int, help="Photos a segment, the unit of work and of resuming; 0 chooses.")
 @click.option("--workers", type=int, help="Workers on this machine; 0 is one a core.")
@@ -115,7 +122,7 @@ def index(
 
     options = parse_beam_flags(context.meta.get(_BEAM_FLAGS, []))
     logging.disable(logging.NOTSET)
-    job = read_job(job_file, {**fields, "limits": _parse_limits(limits)})
+    job = read_job(job_file, {**fields, "limits": parse_limits(limits)})
     if rejections is not None and not rejections.absolute().parent.is_dir():
         raise InputError(f"--rejections is {rejections} and its folder does not exist; make it, or name another file")
     home = home_folder(context)
@@ -144,7 +151,8 @@ def index(
         context.exit(EXIT_REJECTIONS)
 
 
-def _parse_limits(limits: tuple[str, ...]) -> dict[str, float] | None:
+def parse_limits(limits: tuple[str, ...]) -> dict[str, float] | None:
+    """Returns the limits given as NAME=NUMBER, None where there is none. Raises InputError."""
     parsed: dict[str, float] = {}
     for limit in limits:
         name, _, text = limit.partition("=")
@@ -179,7 +187,9 @@ def _dry_run(gallery: Any, job: IndexJob, as_json: bool) -> None:
     from pipelines.bulk_index import core_count
 
     plan, listing = plan_job(gallery, job)
-    estimate = estimate_work(plan.work, job.archive_root, job.limits, plan.bytes, job.workers or core_count())
+    estimate = estimate_work(
+        plan.work, job.archive_root, job.limits, plan.bytes, job.workers or core_count(), job.mirrored
+    )
     told: dict[str, Any] = {
         "planned": listing.photos.num_rows + len(listing.repeated),
         "repeated": len(listing.repeated),
@@ -239,7 +249,10 @@ def _retry_command(context: click.Context, indexed: Indexed, job: IndexJob, save
     places = ["--archive", str(saved), "--root", str(indexed.run.root)]
     if is_container(job.archive):  # a list names plain files
         places = ["--archive", str(job.archive), *(["--folder-subjects"] if job.folder_subjects else [])]
-    return shlex.join(["afterfact", *home, "index", "--gallery", job.gallery, *places, *limits, "--retry-rejected"])
+    mirrored = ["--mirrored"] if job.mirrored else []
+    return shlex.join(
+        ["afterfact", *home, "index", "--gallery", job.gallery, *places, *limits, *mirrored, "--retry-rejected"]
+    )
 
 
 def _print_account(indexed: Indexed, job: IndexJob, retry_command: str, saved: Path) -> None:
