@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from foundation.files import digest_bytes, sync_tree, write_whole
+from foundation.files import digest_bytes, sync_folder, sync_tree, write_whole
 from indexer.accounting import Accounting, AccountingError, rejections_csv
 from indexer.gallery import Gallery, GalleryError, Version, write_sealed
 from indexer.models import installed_model
@@ -25,7 +25,7 @@ from indexer.run import Run, discard_run
 from indexer.schema import DESCRIBING, FOUND, PHOTOS
 from indexer.search_files import build_index
 from indexer.segment import is_done, plan_segments
-from indexer.table import commit_rows, committed, is_enrolled, open_table, read_rows, restore
+from indexer.table import ACCOUNT, commit_rows, committed, is_enrolled, open_table, read_rows, restore
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _found(run: Run, photos: int) -> pa.Table:
     missing = [reference.number for reference in references if not is_done(reference)]
     if missing:
         raise AccountingError(
-            f"{len(missing)} of {len(references)} segments are missing (the first is {missing[0]}); "
+            f"{len(missing)} of {len(references)} segments are missing or damaged (the first is {missing[0]}); "
             "nothing was published: run the same command again"
         )
     parts = [pq.read_table(reference.target, schema=FOUND, partitioning=None) for reference in references]
@@ -189,7 +189,7 @@ def publish_run(gallery: Gallery, run: Run, settled: Settled, summary: dict[str,
         locations = set(settled.rows["location"].to_pylist())
         table = open_table(gallery)
         held = set(read_rows(table, ["location"])["location"].to_pylist()) if table is not None else set()
-        about = {"afterfact.account": json.dumps(account), "afterfact.model": json.dumps(installed_model().as_json())}
+        about = {ACCOUNT: json.dumps(account), "afterfact.model": json.dumps(installed_model().as_json())}
         commit_rows(gallery, settled.rows, not held.isdisjoint(locations), run.run_id, about)
         version = roll_forward(gallery)
     listing = rejections_csv(settled.rejections)
@@ -210,10 +210,17 @@ def roll_forward(gallery: Gallery) -> Version | None:
     table = open_table(gallery)
     if table is None:
         return None
-    number = table.version()
-    if number not in gallery.version_numbers():
+    number, published = table.version(), gallery.version_numbers()
+    if published and published[-1] > number:
+        raise GalleryError(
+            f"version {published[-1]} of gallery {gallery.name!r} is published, but its table ends at version "
+            f"{number}; restore the whole gallery from one backup"
+        )
+    if number not in published:
         # deltalake calls no fsync; index.json must not outlive what it describes.
         sync_tree(gallery.table)
+        for folder in (gallery.folder, *gallery.folder.parents[:2]):
+            sync_folder(folder)
         build_index(gallery, table)
     return gallery.version(number)
 
@@ -233,7 +240,7 @@ def roll_back(gallery: Gallery, number: int) -> Version:
     """
     wanted, present = require_earlier(gallery, number), gallery.version()
     about = {
-        "afterfact.account": json.dumps({"rolled_back_to": number, "rolled_back_from": present.number}),
+        ACCOUNT: json.dumps({"rolled_back_to": number, "rolled_back_from": present.number}),
         "afterfact.model": json.dumps(wanted.about["model"]),
     }
     restore(gallery, number, about)

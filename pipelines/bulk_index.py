@@ -22,8 +22,9 @@ from indexer.gallery import Gallery, GalleryError, Version
 from indexer.job import IndexJob
 from indexer.models import converted_network
 from indexer.publish import KnownProbes, publish_run, roll_forward, settle_run
-from indexer.run import Run, clear_leftovers, start_run, unfinished_runs
+from indexer.run import Run, clear_leftovers, require_whole, start_run, unfinished_runs
 from indexer.segment import SegmentReference, is_done, plan_segments
+from indexer.torn_entry import set_aside_torn_entry
 from pipelines.progress import Progress
 from pipelines.runners import make_runner
 from pipelines.transforms import IndexSegments
@@ -70,10 +71,15 @@ def run_job(
     workers = job.workers or core_count()
     gallery.make_folders()
     with _only_publisher(gallery):
+        torn = set_aside_torn_entry(gallery)
+        if torn:
+            progress.warns(torn)
         roll_forward(gallery)
         clear_leftovers(gallery)
         run, resumed = _run_to_do(gallery, job, workers, progress)
+        require_whole(run)
         todo = [reference for reference in plan_segments(run) if not is_done(reference)]
+        _forget_damaged(todo, progress)
         progress.planned(run, done_before=run.segments - len(todo), resumed=resumed)
         if todo:
             converted_network()  # once here, not in every worker at the same time
@@ -106,6 +112,14 @@ def _run_to_do(gallery: Gallery, job: IndexJob, workers: int, progress: Progress
         progress.says(f"run {run.run_id} of another job ({run.archive}) is unfinished; its own command finishes it")
     progress.says(f"listing {job.archive}")
     return start_run(gallery, job, workers), False
+
+
+def _forget_damaged(todo: list[SegmentReference], progress: Progress) -> None:
+    damaged = [reference.target for reference in todo if os.path.exists(reference.target)]
+    for target in damaged:
+        os.unlink(target)  # else its being there would be taken for progress
+    if damaged:
+        progress.warns(f"{len(damaged)} segment files were damaged since they were written and are made again")
 
 
 def _run_pipeline(
