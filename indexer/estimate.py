@@ -30,14 +30,16 @@ class Estimate:
     disk: int
 
 
-def estimate_work(work: pa.Table, root: Path, limits: Limits, photo_bytes: int, workers: int) -> Estimate:
+def estimate_work(
+    work: pa.Table, root: Path, limits: Limits, photo_bytes: int, workers: int, mirrored: bool = False
+) -> Estimate:
     """Returns the cost of looking at the photos in work, from up to 16 of them spread over the list."""
     count = work.num_rows
     if not count:
         return Estimate(0, 0, None, None, 0)
     step = max(1, count // SAMPLE)
     paths = [path_of(location.as_py()) for location in work["location"][::step][:SAMPLE]]
-    embedder = Embedder()
+    embedder = Embedder(mirrored=mirrored)
     with FaceExtractor(root, limits) as extractor:
         list(extractor.extract_faces(paths[:1]))  # starts the helper and loads the models
         started = time.perf_counter()

@@ -43,6 +43,11 @@ class Version:
     def model_digest(self) -> str:
         return str(self.about["model"]["digest"])
 
+    @property
+    def mirrored(self) -> bool:
+        """Whether its embeddings are means over chip and mirrored chip; a probe's then has to be one, too."""
+        return bool(self.about["model"].get("mirrored", False))
+
 
 class Gallery:
     """The gallery `name` in the data home. Making the object touches nothing."""

@@ -38,8 +38,8 @@ class IndexJob:
 
     archive: a folder, or a CSV or Parquet list with a column `photo`. root: the folder that relative
     photos start from and that no photo may lead out of; the list's own folder unless given.
-    folder_subjects: in a folder, `subject/photo` names the subject. segment_photos: photos a segment,
-    0 for a size that suits the archive. workers: processes, 0 for one a core.
+    folder_subjects: in a folder, `subject/photo` names the subject. mirrored: see indexer.models.Model.
+    segment_photos: photos a segment, 0 for a size that suits the archive. workers: processes, 0 for one a core.
     limit_rejected: highest share of looked-at photos that may be rejected before the exit code says so, 0 to 1.
     Raises InputError.
     """
@@ -50,6 +50,7 @@ class IndexJob:
     folder_subjects: bool = False
     rehash: bool = False
     retry_rejected: bool = False
+    mirrored: bool = False
     limit_rejected: float | None = None
     segment_photos: int = 0
     workers: int = 0
@@ -94,7 +95,7 @@ class IndexJob:
                 "rehash": self.rehash,
                 "retry_rejected": self.retry_rejected,
                 "settings": self.settings_digest,
-                "model": installed_model().digest,
+                "model": installed_model(self.mirrored).digest,
             }
         )
 
@@ -126,7 +127,7 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
     for name in ("archive", "root"):
         if settings.get(name) is not None:
             settings[name] = Path(settings[name])
-    for name in ("folder_subjects", "rehash", "retry_rejected"):
+    for name in ("folder_subjects", "rehash", "retry_rejected", "mirrored"):
         if not isinstance(settings.get(name, False), bool):
             raise InputError(f"{name} is {settings[name]!r}; give true or false")
     if settings.get("limit_rejected") is not None:

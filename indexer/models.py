@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import rfc8785
 
@@ -48,7 +49,10 @@ def landmarks_file() -> Path:
 
 @dataclass(frozen=True)
 class Model:
-    """What makes two embeddings comparable. digest: SHA-256 of the rest, which a gallery remembers."""
+    """What makes two embeddings comparable. digest: SHA-256 of the rest, which a gallery remembers.
+
+    mirrored: whether an embedding is the mean of the network's outputs for a chip and its mirror image.
+    """
 
     network: str
     landmarks: str
@@ -56,18 +60,27 @@ class Model:
     chip_padding: float
     dimension: int
     name: str = "dlib_face_recognition_resnet_model_v1"
+    mirrored: bool = False
 
     @property
     def digest(self) -> str:
-        return digest_bytes(rfc8785.dumps(asdict(self)))
+        return digest_bytes(rfc8785.dumps(self._told()))
 
     def as_json(self) -> dict[str, object]:
-        return {**asdict(self), "digest": self.digest}
+        return {**self._told(), "digest": self.digest}
+
+    def _told(self) -> dict[str, Any]:
+        # Told only where it is so: galleries that were made before it could be keep their digest.
+        return {name: value for name, value in asdict(self).items() if name != "mirrored" or value}
+
+
+def installed_model(mirrored: bool = False) -> Model:
+    """Returns the identity of an embedder in use: dlib's network behind its 5-point alignment."""
+    return replace(_installed(), mirrored=mirrored)
 
 
 @cache
-def installed_model() -> Model:
-    """Returns the identity of the embedder in use: dlib's network behind its 5-point alignment."""
+def _installed() -> Model:
     return Model(
         network=digest_file(network_file()),
         landmarks=digest_file(landmarks_file()),

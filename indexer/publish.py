@@ -189,7 +189,10 @@ def publish_run(gallery: Gallery, run: Run, settled: Settled, summary: dict[str,
         locations = set(settled.rows["location"].to_pylist())
         table = open_table(gallery)
         held = set(read_rows(table, ["location"])["location"].to_pylist()) if table is not None else set()
-        about = {"afterfact.account": json.dumps(account), "afterfact.model": json.dumps(installed_model().as_json())}
+        about = {
+            "afterfact.account": json.dumps(account),
+            "afterfact.model": json.dumps(installed_model(run.mirrored).as_json()),
+        }
         commit_rows(gallery, settled.rows, not held.isdisjoint(locations), run.run_id, about)
         version = roll_forward(gallery)
     listing = rejections_csv(settled.rejections)

@@ -51,6 +51,7 @@ class Run:
     bytes: int
     segments: int
     repeated: list[tuple[str, str | None, str]] = field(default_factory=list)
+    mirrored: bool = False
 
     @property
     def manifest_path(self) -> Path:
@@ -91,16 +92,27 @@ def plan_job(gallery: Gallery, job: IndexJob) -> tuple[Plan, Listing]:
 
     Raises InputError and ArchiveError as list_archive does, GalleryError where the gallery is of another model.
     """
+    require_same_model(gallery, job.mirrored)
     table = open_table(gallery)
-    if table is not None and gallery.version_numbers():
-        remembered = gallery.version().model_digest
-        if remembered != installed_model().digest:
-            raise GalleryError(
-                f"gallery {gallery.name!r} is of model {remembered[:12]}, this installation's is "
-                f"{installed_model().digest[:12]}: their distances mean nothing to each other; index into a new gallery"
-            )
     listing = list_archive(job)
     return make_plan(listing.photos, table, rehash=job.rehash, retry_rejected=job.retry_rejected), listing
+
+
+def require_same_model(gallery: Gallery, mirrored: bool) -> None:
+    """Raises GalleryError where the gallery's newest version is of another model than the one to embed with."""
+    if not gallery.version_numbers():
+        return
+    present, ours = gallery.version(), installed_model(mirrored)
+    if present.model_digest == ours.digest:
+        return
+    own, remedy = "this installation's is", "index into a new gallery"
+    if present.mirrored != mirrored:
+        own = f"and this job, with mirrored: {str(mirrored).lower()}, is of"
+        remedy = f"give the job mirrored: {str(present.mirrored).lower()}, or {remedy}"
+    raise GalleryError(
+        f"gallery {gallery.name!r} is of model {present.model_digest[:12]}, {own} {ours.digest[:12]}: "
+        f"their distances mean nothing to each other; {remedy}"
+    )
 
 
 def start_run(gallery: Gallery, job: IndexJob, workers: int) -> Run:
@@ -121,7 +133,7 @@ def start_run(gallery: Gallery, job: IndexJob, workers: int) -> Run:
         root=job.archive_root,
         limits=job.limits,
         settings_digest=job.settings_digest,
-        model_digest=installed_model().digest,
+        model_digest=installed_model(job.mirrored).digest,
         manifest_digest=digest_file(folder / MANIFEST),
         planned=listing.photos.num_rows + len(listing.repeated),
         held=plan.held,
@@ -130,6 +142,7 @@ def start_run(gallery: Gallery, job: IndexJob, workers: int) -> Run:
         bytes=plan.bytes,
         segments=-(-plan.work.num_rows // size) if plan.work.num_rows else 0,
         repeated=listing.repeated,
+        mirrored=job.mirrored,
     )
     write_sealed(folder / SETTINGS, _as_json(run))
     return run

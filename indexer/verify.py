@@ -100,7 +100,7 @@ def _stated_files(folder: Path, files: dict[str, Any], prefix: str, suffix: str 
 
 
 def _model(version: Version) -> str:
-    installed = installed_model()
+    installed = installed_model(version.mirrored)
     if version.model_digest == installed.digest:
         return ""
     return f"made by model {version.model_digest[:12]}; this installation's is {installed.digest[:12]}"

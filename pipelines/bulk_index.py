@@ -22,7 +22,7 @@ from indexer.gallery import Gallery, GalleryError, Version
 from indexer.job import IndexJob
 from indexer.models import converted_network
 from indexer.publish import KnownProbes, publish_run, roll_forward, settle_run
-from indexer.run import Run, clear_leftovers, start_run, unfinished_runs
+from indexer.run import Run, clear_leftovers, require_same_model, start_run, unfinished_runs
 from indexer.segment import SegmentReference, begin_taking, is_done, plan_segments
 from pipelines.progress import Progress
 from pipelines.runners import is_local, make_runner
@@ -102,6 +102,7 @@ def _only_publisher(gallery: Gallery) -> Iterator[None]:
 def _run_to_do(gallery: Gallery, job: IndexJob, workers: int, progress: Progress) -> tuple[Run, bool]:
     for run in unfinished_runs(gallery):
         if run.job_digest == job.digest:
+            require_same_model(gallery, run.mirrored)  # another job may have made the gallery's first version since
             return run, True
         progress.says(f"run {run.run_id} of another job ({run.archive}) is unfinished; its own command finishes it")
     progress.says(f"listing {job.archive}")

@@ -106,6 +106,7 @@ def show(context: click.Context, name: str, number: int | None, credential_file:
         ("faces", about["faces"]),
         ("subjects", about["subjects"]),
         ("model", f"{about['model']['name']}, digest {about['model']['digest']}"),
+        ("embedding of", "chip and mirrored chip, their mean" if version.mirrored else "the chip alone"),
         ("files", str(version.folder)),
         ("made by", _made_by(about["account"])),
     ]

@@ -91,15 +91,20 @@ class _Extract(beam.DoFn):
 
 @dataclass
 class EmbedFaces(beam.PTransform):
-    """Segment -> Segment with the embeddings of the faces to enrol."""
+    """Segment -> Segment with the embeddings of its faces; mirrored: see indexer.embedder."""
+
+    mirrored: bool = False
 
     def expand(self, segments: beam.PCollection) -> beam.PCollection:
-        return segments | beam.ParDo(_Embed()).with_output_types(Segment)
+        return segments | beam.ParDo(_Embed(self.mirrored)).with_output_types(Segment)
 
 
 class _Embed(beam.DoFn):
+    def __init__(self, mirrored: bool) -> None:
+        self._mirrored = mirrored
+
     def setup(self) -> None:
-        self._embedder = Embedder()
+        self._embedder = Embedder(mirrored=self._mirrored)
 
     def process(self, segment: Segment) -> Iterator[Segment]:
         yield embed_segment(segment, self._embedder)
@@ -138,7 +143,7 @@ class IndexSegments(beam.PTransform):
             references
             | "ReadSegments" >> ReadSegments()
             | "ExtractFaces" >> ExtractFaces(str(self.run.root), self.run.limits)
-            | "EmbedFaces" >> EmbedFaces()
+            | "EmbedFaces" >> EmbedFaces(self.run.mirrored)
             | "WriteSegments" >> WriteSegments()
             | "CountOutcomes" >> CountOutcomes()
         )

@@ -77,7 +77,7 @@ def _as_arrow(numbers: np.ndarray) -> pa.Array:
 
 
 def _require_fit(version: Version) -> None:
-    installed = installed_model()
+    installed = installed_model(version.mirrored)
     if version.model_digest != installed.digest:
         raise GalleryError(
             f"gallery {version.about['gallery']!r} is of model {version.model_digest[:12]} and this installation's is "

@@ -111,11 +111,12 @@ class SearchSession:
         return self._extractor.crop_face(str(path), probe.box, probe.digest)
 
     def _extract(self, probe: Path) -> Extraction:
-        """Returns the probe's extraction, and loads the embedder beside it."""
+        """Returns the probe's extraction, and loads the embedder, as the gallery's faces were embedded, beside it."""
+        assert self._faces is not None
         extracted = self._extractor.begin(str(probe), probe=True)
         try:
             if self._embedder is None:
-                self._embedder = Embedder()
+                self._embedder = Embedder(mirrored=self._faces.version.mirrored)
             return extracted()
         except BaseException:
             self._extractor.close()  # an answer left waiting would be taken for the next probe's
@@ -128,6 +129,7 @@ class SearchSession:
             gallery = Gallery(self._home, permit.request.gallery).require()
             if self._faces is None or gallery.version_numbers()[-1:] != [self._faces.version.number]:
                 self._faces = GalleryFaces(gallery)
+                self._embedder = None  # whether it mirrors is the version's to say
         except GalleryError as error:
             self._gate.answer(permit, {"outcome": "GALLERY_REFUSED", "reason": str(error)}, None)
             raise

@@ -151,6 +151,28 @@ def test_a_model_that_is_not_installed_is_named(tmp_path, monkeypatch):
         network_file()
 
 
+def test_a_mirrored_embedding_is_the_mean_of_the_chips_and_its_mirror_images(embedder, clean_photos):
+    chips = chips_of(sorted(clean_photos.glob("S*/*.jpg"))[:20])
+    assert len(chips) > 16  # more than one batch
+    mirror_images = np.ascontiguousarray(chips[:, :, ::-1])
+    both = Embedder(mirrored=True)
+    plain, turned = embedder.embed_chips(chips), embedder.embed_chips(mirror_images)
+    assert np.allclose(both.embed_chips(chips), (plain + turned) / 2, atol=1e-6)
+    assert both.embed_chips(chips).dtype == np.float32
+    assert np.allclose(both.embed_chips(mirror_images), both.embed_chips(chips), atol=1e-6)
+    assert np.linalg.norm(plain - turned, axis=1).min() > 0.01
+    assert both.embed_chips(chips[:0]).shape == (0, 128)
+
+
+def test_a_mirrored_model_is_another_and_the_plain_ones_digest_stays_what_it_always_was():
+    plain, mirrored = installed_model(), installed_model(mirrored=True)
+    # Galleries in use remember this digest: where it changes, every one of them is refused.
+    assert plain.digest == "6257891cdefaaa0389936b652503f1fdfbdaaf011a9ade463fdcaf4ea349ae41"
+    assert mirrored.digest != plain.digest
+    assert "mirrored" not in plain.as_json()
+    assert mirrored.as_json()["mirrored"] is True
+
+
 def test_a_models_digest_tells_models_apart(tmp_path):
     model = installed_model()
     assert len(model.digest) == 64

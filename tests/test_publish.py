@@ -260,7 +260,31 @@ def test_a_gallery_of_another_model_is_refused(archive, gallery, monkeypatch):
     index_archive(gallery.home, archive)
     ours = indexer.models.installed_model()
     other = type(ours)(**{**vars(ours), "chip_padding": 0.5})
-    monkeypatch.setattr(indexer.run, "installed_model", lambda: other)
+    monkeypatch.setattr(indexer.run, "installed_model", lambda mirrored=False: other)
     with pytest.raises(GalleryError, match=r"is of model .*their distances mean nothing .*index into a new gallery"):
         index_archive(gallery.home, archive)
+    assert gallery.version_numbers() == [0]
+
+
+def test_galleries_with_and_without_mirrored_chips_never_mix(archive, gallery, tmp_path):
+    index_archive(gallery.home, archive, mirrored=True)
+    plain = Gallery(tmp_path / "plain", "county")
+    index_archive(plain.home, archive)
+    assert search_files(gallery)[0] != search_files(plain)[0]
+    assert rows_of(gallery)["S0001-1.jpg"]["model"] == gallery.version().model_digest != plain.version().model_digest
+    for one, mirrored in ((gallery, False), (plain, True)):
+        with pytest.raises(GalleryError) as refused:
+            index_archive(one.home, archive, mirrored=mirrored)
+        word, other = str(mirrored).lower(), str(not mirrored).lower()
+        assert f"this job, with mirrored: {word}, is of" in str(refused.value)
+        assert f"give the job mirrored: {other}, or index into a new gallery" in str(refused.value)
+        assert index_archive(one.home, archive, mirrored=not mirrored).version is None
+        assert [finding for finding in verify_gallery(one) if finding.problem] == []
+
+
+def test_a_run_left_unfinished_cannot_mix_into_a_gallery_that_another_job_made_since(archive, gallery, monkeypatch):
+    stop_before_publishing(monkeypatch, archive, gallery)
+    index_archive(gallery.home, archive, mirrored=True)
+    with pytest.raises(GalleryError, match=r"this job, with mirrored: false, .* mean nothing to each other"):
+        index_archive(gallery.home, archive, segment_photos=2)
     assert gallery.version_numbers() == [0]

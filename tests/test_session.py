@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 from collections import Counter
 
@@ -9,10 +10,14 @@ import numpy as np
 import pytest
 from conftest import done
 from handmade import label, ledger_of, reseal, write_version
+from indexing import index_archive
 
 from access.gate import Gate, Permit, Refused, Request
 from foundation.errors import EXIT_CHOICE, EXIT_REFUSED, InputError
+from indexer.embedder import Embedder
+from indexer.extraction import extract_faces
 from indexer.gallery import Gallery, GalleryError
+from indexer.limits import Limits
 from indexer.models import ModelError
 from search import session as session_module
 from search.lead import Lead
@@ -299,7 +304,7 @@ def test_a_failed_search_leaves_nothing_that_the_next_probe_could_be_answered_wi
     """The helper is at work on the first probe when the embedder fails; its answer must not become the second's."""
     real = session_module.Embedder
 
-    def absent():
+    def absent(**_):
         raise ModelError("the network is gone")
 
     session = open_session(indexed_home)
@@ -342,3 +347,21 @@ def test_labels_by_hand_reach_the_lead_unchanged(home, open_session, probe):
     one = open_session(home).search(probe).candidates[0]
 
     assert (one.subject, one.taken, one.disposition) == (hostile, None, None)
+
+
+def test_a_probe_is_embedded_as_its_gallery_was(home, open_session, clean_photos, probe, tmp_path):
+    """Plain or mirrored is the gallery's to say; a distance between the two would mean nothing."""
+    archive = tmp_path / "one"
+    archive.mkdir()
+    enrolled = next(clean_photos.glob("S0004/*.jpg"))
+    shutil.copy(enrolled, archive)
+    index_archive(home.path, archive, mirrored=True)
+    (found,) = open_session(home).search(probe, k=2).candidates
+
+    def chip(path, **asked):
+        return extract_faces(path, None, Limits(), **asked).faces[0].chip[None]
+
+    both, plain = Embedder(mirrored=True), Embedder()
+    held = both.embed_chips(chip(enrolled))
+    assert found.distance == pytest.approx(np.linalg.norm(both.embed_chips(chip(probe, probe=True)) - held), abs=1e-5)
+    assert abs(found.distance - np.linalg.norm(plain.embed_chips(chip(probe, probe=True)) - held)) > 1e-3
