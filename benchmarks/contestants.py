@@ -43,9 +43,11 @@ def peer(folder: Path, _: Path) -> dict[str, float]:
 def _bare_batch(paths: list[str]) -> int:
     from indexer.extraction import extract_faces, stack_chips
     from indexer.limits import Limits
+    from indexer.outcomes import Outcome
 
-    limits = Limits()
-    return len(_embedder().embed_chips(stack_chips([extract_faces(path, None, limits) for path in paths])))
+    extractions = [extract_faces(path, None, Limits()) for path in paths]
+    _embedder().embed_chips(stack_chips(extractions))
+    return sum(one.outcome is Outcome.ENROLLED for one in extractions)
 
 
 @cache

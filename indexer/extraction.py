@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,9 @@ import numpy as np
 from foundation.files import digest_bytes
 from indexer.face import Face, align_face, default_detector, scale_face
 from indexer.limits import Limits
-from indexer.outcomes import Outcome, Rejection
+from indexer.outcomes import EMBEDDED, Outcome, Rejection
 from indexer.photo import decode_photo, decode_reduced, read_photo
-from indexer.quality import require_quality
+from indexer.quality import Quality, require_quality
 
 WORKING_SIDE = 500
 """Pixels of a photo's shorter side that its faces are looked for in; the detector's finest look needs 376."""
@@ -27,7 +27,7 @@ class Extraction:
     """What became of one photo. digest: SHA-256 of its bytes, empty where they could not be read.
 
     width, height: pixels, upright, 0 where it could not be decoded. An ENROLLED extraction has exactly
-    one face; a rejected one keeps the faces that were found, for their measures.
+    one face; a rejected one keeps the faces that were found, widest first, for their measures.
     """
 
     outcome: Outcome
@@ -36,6 +36,11 @@ class Extraction:
     width: int = 0
     height: int = 0
     faces: list[Face] = field(default_factory=list)
+
+    @property
+    def embedded_face(self) -> Face | None:
+        """The face whose embedding is kept, also of a photo that is not enrolled; see indexer.outcomes.EMBEDDED."""
+        return self.faces[0] if self.faces and self.outcome in EMBEDDED else None
 
 
 def extract_faces(path: str | os.PathLike[str], root: Path | None, limits: Limits, probe: bool = False) -> Extraction:
@@ -58,7 +63,7 @@ def extract_faces(path: str | os.PathLike[str], root: Path | None, limits: Limit
         if len(faces) > 1:
             raise Rejection(Outcome.MULTIPLE_FACES, f"{len(faces)} faces")
         if not probe:
-            require_quality(faces[0].quality, limits)
+            require_quality(as_kept(faces[0].quality), limits)
     except Rejection as rejection:
         return Extraction(rejection.outcome, rejection.detail, digest, *size, faces)
     except MemoryError:
@@ -72,7 +77,12 @@ def _find_faces(rgb: np.ndarray, reduction: float, probe: bool) -> list[Face]:
     return [scale_face(align_face(rgb, detection), reduction) for detection in detections]
 
 
+def as_kept(quality: Quality) -> Quality:
+    """Returns the measures as a gallery's table keeps them, float32, so that a row is judged again as its photo was."""
+    return Quality(**{name: float(np.float32(value)) for name, value in asdict(quality).items()})
+
+
 def stack_chips(extractions: list[Extraction]) -> np.ndarray:
-    """Returns the enrolled faces' chips in order, uint8 (n, 150, 150, 3)."""
-    chips = [one.faces[0].chip for one in extractions if one.outcome is Outcome.ENROLLED]
+    """Returns the chips of the faces to embed in order, uint8 (n, 150, 150, 3)."""
+    chips = [one.embedded_face.chip for one in extractions if one.embedded_face is not None]
     return np.stack(chips) if chips else np.empty((0, 150, 150, 3), dtype=np.uint8)

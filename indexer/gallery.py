@@ -11,6 +11,8 @@ Reading a version needs neither Delta nor pyarrow.dataset.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,12 @@ class Version:
     @property
     def model_digest(self) -> str:
         return str(self.about["model"]["digest"])
+
+    @property
+    def limits(self) -> dict[str, float] | None:
+        """The limits of quality that the gallery began with or was requalified with; None where an older Afterfact
+        made it, which did not remember them."""
+        return self.about.get("limits")
 
     @property
     def mirrored(self) -> bool:
@@ -81,6 +89,17 @@ class Gallery:
     def publisher_lock(self) -> filelock.BaseFileLock:
         """Returns the lock that a run holds from plan to publish; the system drops it when its holder dies."""
         return filelock.FileLock(self.folder / "publisher.lock", timeout=0)
+
+    @contextmanager
+    def only_publisher(self) -> Iterator[None]:
+        """Holds the publisher's lock. Raises GalleryError where another holds it."""
+        try:
+            with self.publisher_lock():
+                yield
+        except filelock.Timeout:
+            raise GalleryError(
+                f"another run is at work on gallery {self.name!r}; wait for it to end, then run the same command again"
+            ) from None
 
     def version_numbers(self) -> list[int]:
         """Returns the published versions, oldest first."""

@@ -104,6 +104,24 @@ def _digest(value: dict[str, Any]) -> str:
     return digest_bytes(rfc8785.dumps(value))
 
 
+def read_limits(job_file: Path) -> Limits:
+    """Returns the limits of a job file; whether its archive is there does not matter. Raises InputError."""
+    return Limits.from_settings(_limits_in(_read_settings(job_file)))
+
+
+def _read_settings(job_file: Path) -> dict[str, Any]:
+    settings = read_yaml(job_file)
+    refuse_unknown_keys(settings, (one.name for one in fields(IndexJob)), str(job_file))
+    return settings
+
+
+def _limits_in(settings: dict[str, Any]) -> dict[str, Any]:
+    limits = settings.get("limits") or {}
+    if not isinstance(limits, dict):
+        raise InputError(f"limits is {limits!r}; give 'name: number' lines below it")
+    return limits
+
+
 def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
     """Returns the job in a YAML file with the given flags laid over it (None: not given).
 
@@ -111,14 +129,11 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
     """
     settings: dict[str, Any] = {}
     if job_file is not None:
-        settings = read_yaml(job_file)
-        refuse_unknown_keys(settings, (one.name for one in fields(IndexJob)), str(job_file))
+        settings = _read_settings(job_file)
         for name in ("archive", "root"):
             if settings.get(name) is not None:
                 settings[name] = str(job_file.parent / Path(str(settings[name])).expanduser())
-    limits = settings.get("limits") or {}
-    if not isinstance(limits, dict):
-        raise InputError(f"limits is {limits!r}; give 'name: number' lines below it")
+    limits = _limits_in(settings)
     settings.update({name: value for name, value in flags.items() if value is not None})
     settings["limits"] = {**limits, **(flags.get("limits") or {})}
     for name in ("gallery", "archive"):

@@ -8,6 +8,15 @@ from typing import Any
 
 from foundation.errors import InputError
 
+# What a face must be. Other limits say what is read at all; only these can change without a look at the photos.
+OF_QUALITY = (
+    "min_eye_distance",
+    "max_yaw",
+    "min_brightness",
+    "max_brightness",
+    "min_sharpness",
+    "min_confidence",
+)
 WHOLE = frozenset({"max_bytes", "max_pixels", "decode_memory"})
 LONGEST_DECODING = 3600.0
 
@@ -52,6 +61,11 @@ class Limits:
             raise InputError(
                 f"limit decode_seconds is {self.decode_seconds!r}; give more than 0 and at most {LONGEST_DECODING:g}"
             )
+
+    @property
+    def of_quality(self) -> dict[str, float]:
+        """The limits that a face is held against, which a gallery remembers."""
+        return {name: float(getattr(self, name)) for name in OF_QUALITY}
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> Limits:

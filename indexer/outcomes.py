@@ -52,6 +52,21 @@ TRIED_AGAIN = frozenset({Outcome.MISSING_FILE, Outcome.UNREADABLE_FILE})
 
 NOT_REJECTED = frozenset({Outcome.ENROLLED, Outcome.DUPLICATE})
 
+# Rejected for a limit of quality: other limits may enrol such a photo without looking at it again.
+BY_QUALITY = frozenset(
+    {
+        Outcome.LOW_CONFIDENCE,
+        Outcome.SMALL_FACE,
+        Outcome.EXTREME_POSE,
+        Outcome.LOW_BRIGHTNESS,
+        Outcome.HIGH_BRIGHTNESS,
+        Outcome.LOW_SHARPNESS,
+    }
+)
+
+# What a photo may end as and keep an embedding, of its widest face (docs/decisions/0015). Only ENROLLED is searched.
+EMBEDDED = BY_QUALITY | {Outcome.ENROLLED, Outcome.MULTIPLE_FACES}
+
 
 class Rejection(Exception):
     """A photo that cannot be enrolled, with its typed outcome. Part of the data, never the end of a job."""

@@ -20,7 +20,7 @@ from foundation.files import digest_bytes, sync_tree, write_whole
 from indexer.accounting import Accounting, AccountingError, rejections_csv
 from indexer.gallery import Gallery, GalleryError, Version, write_sealed
 from indexer.models import installed_model
-from indexer.outcomes import TRIED_AGAIN, Outcome
+from indexer.outcomes import EMBEDDED, TRIED_AGAIN, Outcome
 from indexer.run import Run, discard_run
 from indexer.schema import DESCRIBING, FOUND, PHOTOS
 from indexer.search_files import build_index
@@ -40,6 +40,9 @@ class Settled:
 KnownProbes = Callable[[set[str]], set[str]]
 """Given photo digests, those that searches are known to have used as a probe."""
 
+KNOWN_PROBE = (Outcome.PROBE_PHOTO.value, "the ledger knows it as a probe")
+"""Outcome and detail of such a photo."""
+
 
 def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled:
     """Returns the rows to publish, duplicates settled in the manifest's order, and the accounting.
@@ -55,7 +58,7 @@ def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled
     enrolled_before = _enrolled_digests(table, replaced)
     outcomes, details, originals = _settle_duplicates(listed, found, enrolled_before)
     embeddings = found["embedding"]
-    keep = pa.array([outcome == Outcome.ENROLLED for outcome in outcomes], pa.bool_())
+    keep = pa.array([outcome in EMBEDDED for outcome in outcomes], pa.bool_())
     columns = {name: listed[name] for name in listed.column_names} | {name: found[name] for name in found.column_names}
     columns |= {
         "outcome": pa.array(outcomes, pa.string()),
@@ -106,13 +109,13 @@ def _found(run: Run, photos: int) -> pa.Table:
 
 def _without_probes(found: pa.Table, known_probes: KnownProbes) -> pa.Table:
     """Returns found with every photo rejected that was a probe: a gallery that takes in probes would list as a
-    candidate whoever was only asked about."""
-    enrolled = pc.equal(found["outcome"], Outcome.ENROLLED.value)
-    probes = known_probes(set(found.filter(enrolled)["photo_digest"].to_pylist()))
+    candidate whoever was only asked about, or keep their embedding until other limits did."""
+    embedded = pc.is_valid(found["embedding"])
+    probes = known_probes(set(found.filter(embedded)["photo_digest"].to_pylist()))
     if not probes:
         return found
-    hit = pc.and_(enrolled, pc.is_in(found["photo_digest"], pa.array(sorted(probes), pa.string())))
-    for name, value in (("outcome", Outcome.PROBE_PHOTO.value), ("detail", "the ledger knows it as a probe")):
+    hit = pc.and_(embedded, pc.is_in(found["photo_digest"], pa.array(sorted(probes), pa.string())))
+    for name, value in zip(("outcome", "detail"), KNOWN_PROBE, strict=True):
         column = pc.if_else(hit, pa.scalar(value, found[name].type), found[name])
         found = found.set_column(found.column_names.index(name), name, column)
     return found
@@ -140,7 +143,7 @@ def _settle_duplicates(
         original = first.get(digest) if outcome == Outcome.ENROLLED else None
         if original is not None:
             outcomes.append(Outcome.DUPLICATE)
-            details.append(_duplicate_detail(*original, subject))
+            details.append(duplicate_detail(*original, subject))
             originals.append(original[0])
             continue
         if outcome == Outcome.ENROLLED:
@@ -151,7 +154,8 @@ def _settle_duplicates(
     return outcomes, details, originals
 
 
-def _duplicate_detail(location: str, original: tuple[str, str | None] | None, subject: str | None) -> str:
+def duplicate_detail(location: str, original: tuple[str, str | None] | None, subject: str | None) -> str:
+    """Returns what a duplicate's row says. original: photo and subject of the one at location, where they are known."""
     if original is None:
         return f"the same bytes as {location}, in the gallery already"
     photo, subject_there = original
@@ -181,7 +185,13 @@ def publish_run(gallery: Gallery, run: Run, settled: Settled, summary: dict[str,
 
     summary: what else the account shall keep (seconds, photos a second). Safe to repeat after any crash.
     """
-    account = {"run": run.run_id, "archive": run.archive, **summary, "accounting": settled.accounting.as_json()}
+    account = {
+        "run": run.run_id,
+        "archive": run.archive,
+        **summary,
+        "limits": run.limits.of_quality,
+        "accounting": settled.accounting.as_json(),
+    }
     version = None
     if committed(open_table(gallery), run.run_id):
         version = roll_forward(gallery)
@@ -189,10 +199,10 @@ def publish_run(gallery: Gallery, run: Run, settled: Settled, summary: dict[str,
         locations = set(settled.rows["location"].to_pylist())
         table = open_table(gallery)
         held = set(read_rows(table, ["location"])["location"].to_pylist()) if table is not None else set()
-        about = {
-            "afterfact.account": json.dumps(account),
-            "afterfact.model": json.dumps(installed_model(run.mirrored).as_json()),
-        }
+        model = installed_model(run.mirrored).as_json()
+        # A gallery keeps the limits that it began with, or was requalified with; the account has the run's own.
+        limits = gallery.version().limits if gallery.version_numbers() else run.limits.of_quality
+        about = about_commit(account, model, limits)
         commit_rows(gallery, settled.rows, not held.isdisjoint(locations), run.run_id, about)
         version = roll_forward(gallery)
     listing = rejections_csv(settled.rejections)
@@ -203,6 +213,12 @@ def publish_run(gallery: Gallery, run: Run, settled: Settled, summary: dict[str,
     )
     discard_run(run)
     return version
+
+
+def about_commit(account: dict[str, Any], model: dict[str, Any], limits: dict[str, float] | None) -> dict[str, str]:
+    """Returns what a commit says of its version, from which index.json is made."""
+    told = {"account": account, "model": model, "limits": limits}
+    return {f"afterfact.{name}": json.dumps(value) for name, value in told.items()}
 
 
 def roll_forward(gallery: Gallery) -> Version | None:
@@ -235,11 +251,8 @@ def roll_back(gallery: Gallery, number: int) -> Version:
     Raises GalleryError as require_earlier does.
     """
     wanted, present = require_earlier(gallery, number), gallery.version()
-    about = {
-        "afterfact.account": json.dumps({"rolled_back_to": number, "rolled_back_from": present.number}),
-        "afterfact.model": json.dumps(wanted.about["model"]),
-    }
-    restore(gallery, number, about)
+    account = {"rolled_back_to": number, "rolled_back_from": present.number}
+    restore(gallery, number, about_commit(account, wanted.about["model"], wanted.limits))
     version = roll_forward(gallery)
     assert version is not None
     return version

@@ -40,7 +40,7 @@ FOUND = pa.schema(
         ("roll", pa.float32()),
         ("brightness", pa.float32()),
         ("sharpness", pa.float32()),
-        ("embedding", pa.list_(pa.float32())),  # 128 values, null where nothing is enrolled
+        ("embedding", pa.list_(pa.float32())),  # 128 values of the widest face; see outcomes.EMBEDDED
     ]
 )
 

@@ -58,6 +58,7 @@ def _about(gallery: Gallery, table: Any, labels: pa.Table) -> dict[str, Any]:
         "version": number,
         "published": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": json.loads(commit["afterfact.model"]),
+        "limits": json.loads(commit.get("afterfact.limits", "null")),
         "faces": labels.num_rows,
         "subjects": len(labels["subject"].combine_chunks().drop_null().unique()),
         "outcomes": count_outcomes(table),

@@ -25,7 +25,6 @@ from indexer.embedder import Embedder
 from indexer.extraction import Extraction, stack_chips
 from indexer.extractor import FaceExtractor
 from indexer.locations import path_of
-from indexer.outcomes import Outcome
 from indexer.run import Run
 from indexer.schema import FOUND
 
@@ -45,7 +44,7 @@ class SegmentReference:
 class Segment:
     """A segment on its way. locations: one a photo. extractions: what became of each, chips included.
 
-    embeddings: float32 (faces to enrol, 128), in the photos' order.
+    embeddings: float32 (faces to embed, 128), in the photos' order.
     """
 
     reference: SegmentReference
@@ -105,8 +104,9 @@ def extract_segment(segment: Segment, extractor: FaceExtractor) -> Segment:
     paths = (path_of(location) for location in segment.locations)
     kept = []
     for extraction in extractor.extract_faces(paths):
-        enrolled = extraction.outcome is Outcome.ENROLLED
-        kept.append(extraction if enrolled else replace(extraction, faces=[_without_chip(f) for f in extraction.faces]))
+        chosen = extraction.embedded_face
+        faces = [face if face is chosen else _without_chip(face) for face in extraction.faces]
+        kept.append(replace(extraction, faces=faces))
     return replace(segment, extractions=kept)
 
 
@@ -115,7 +115,7 @@ def _without_chip(face: Any) -> Any:
 
 
 def embed_segment(segment: Segment, embedder: Embedder) -> Segment:
-    """Returns the segment with the embeddings of the faces to enrol."""
+    """Returns the segment with the embeddings of the faces to embed."""
     assert segment.extractions is not None
     return replace(segment, embeddings=embedder.embed_chips(stack_chips(segment.extractions)))
 
@@ -130,7 +130,7 @@ def write_segment(segment: Segment) -> dict[str, int]:
 
 
 def found_rows(extractions: Iterable[Extraction], embeddings: np.ndarray) -> pa.Table:
-    """Returns one row an extraction (indexer.schema.FOUND); of several faces, the widest one's measures."""
+    """Returns one row an extraction (indexer.schema.FOUND); of several faces, what is known of the widest."""
     remaining = iter(embeddings)
     rows = []
     for one in extractions:
@@ -146,7 +146,7 @@ def found_rows(extractions: Iterable[Extraction], embeddings: np.ndarray) -> pa.
             box = one.faces[0].detection
             row.update(box_left=box.left, box_top=box.top, box_right=box.right, box_bottom=box.bottom)
             row.update(asdict(one.faces[0].quality))
-        if one.outcome is Outcome.ENROLLED:
+        if one.embedded_face is not None:
             row["embedding"] = next(remaining)
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=FOUND)

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-import filelock
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from foundation.errors import AfterfactError
 from indexer.accounting import Accounting
 from indexer.blazeface import converted_detector
-from indexer.gallery import Gallery, GalleryError, Version
+from indexer.gallery import Gallery, Version
 from indexer.job import IndexJob
 from indexer.models import converted_network
 from indexer.publish import KnownProbes, publish_run, roll_forward, settle_run
@@ -69,10 +68,11 @@ def run_job(
     started = time.monotonic()
     workers = job.workers or core_count()
     gallery.make_folders()
-    with _only_publisher(gallery):
+    with gallery.only_publisher():
         roll_forward(gallery)
         clear_leftovers(gallery)
         run, resumed = _run_to_do(gallery, job, workers, progress)
+        _tell_other_limits(gallery, run, progress)
         todo = [reference for reference in plan_segments(run) if not is_done(reference)]
         progress.planned(run, done_before=run.segments - len(todo), resumed=resumed)
         if todo:
@@ -88,17 +88,6 @@ def run_job(
     return Indexed(run, settled.accounting, version, time.monotonic() - started, looked_at_now, resumed)
 
 
-@contextmanager
-def _only_publisher(gallery: Gallery) -> Iterator[None]:
-    try:
-        with gallery.publisher_lock():
-            yield
-    except filelock.Timeout:
-        raise GalleryError(
-            f"another run is at work on gallery {gallery.name!r}; wait for it to end, then run the same command again"
-        ) from None
-
-
 def _run_to_do(gallery: Gallery, job: IndexJob, workers: int, progress: Progress) -> tuple[Run, bool]:
     for run in unfinished_runs(gallery):
         if run.job_digest == job.digest:
@@ -107,6 +96,23 @@ def _run_to_do(gallery: Gallery, job: IndexJob, workers: int, progress: Progress
         progress.says(f"run {run.run_id} of another job ({run.archive}) is unfinished; its own command finishes it")
     progress.says(f"listing {job.archive}")
     return start_run(gallery, job, workers), False
+
+
+def _tell_other_limits(gallery: Gallery, run: Run, progress: Progress) -> None:
+    """Says where the run judges its photos by other limits than those that the gallery's photos were held against."""
+    remembered = gallery.version().limits if gallery.version_numbers() else None
+    if remembered is None:
+        return
+    differing = [
+        f"{name} {limit:g} (the gallery's is {remembered[name]:g})"
+        for name, limit in run.limits.of_quality.items()
+        if limit != remembered[name]
+    ]
+    if differing:
+        progress.says(
+            f"photos looked at now are held to {', '.join(differing)}; held photos stay as they are: "
+            "afterfact gallery requalify makes them one"
+        )
 
 
 def _run_pipeline(

@@ -111,7 +111,7 @@ def index(
 
     options = parse_beam_flags(context.meta.get(_BEAM_FLAGS, []))
     logging.disable(logging.NOTSET)
-    job = read_job(job_file, {**fields, "limits": _parse_limits(limits)})
+    job = read_job(job_file, {**fields, "limits": parse_limits(limits)})
     if rejections is not None and not rejections.absolute().parent.is_dir():
         raise InputError(f"--rejections is {rejections} and its folder does not exist; make it, or name another file")
     home = home_folder(context)
@@ -140,7 +140,8 @@ def index(
         context.exit(EXIT_REJECTIONS)
 
 
-def _parse_limits(limits: tuple[str, ...]) -> dict[str, float] | None:
+def parse_limits(limits: tuple[str, ...]) -> dict[str, float] | None:
+    """Returns the limits given as NAME=NUMBER, None where there is none. Raises InputError."""
     parsed: dict[str, float] = {}
     for limit in limits:
         name, _, text = limit.partition("=")

@@ -1,4 +1,4 @@
-"""`afterfact gallery`: what galleries there are, whether they are whole, and back to an earlier version."""
+"""`afterfact gallery`: what galleries there are, whether they are whole, back to an earlier version, other limits."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from foundation.terminal import (
     print_table,
     read_credential,
 )
+from pipelines.requalify_command import requalify
 
 if TYPE_CHECKING:
     from indexer.gallery import Gallery, Version
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
 
 @click.group(context_settings=CONTEXT)
 def gallery() -> None:
-    """List, show, verify and roll back galleries.
+    """List, show, verify, roll back and requalify galleries.
 
     \b
     Example:
       afterfact gallery list
       afterfact gallery verify county
     """
+
+
+gallery.add_command(requalify)
 
 
 def _read(context: click.Context, name: str, credential_file: Path | None) -> Gallery:
@@ -112,6 +116,8 @@ def show(context: click.Context, name: str, number: int | None, credential_file:
     ]
     print_table([f"gallery {name}", ""], rows)
     print_table(["photos by outcome", "count"], list(about["outcomes"].items()))
+    if version.limits:
+        print_table(["limits of quality", ""], [(name, f"{limit:g}") for name, limit in version.limits.items()])
     if accounting := about["account"].get("accounting"):
         flat = {**accounting, **{f"rejected: {k}": v for k, v in accounting["rejected"].items()}}
         print_table(["accounting of that run", "photos"], [(k, v) for k, v in flat.items() if k != "rejected"])
@@ -120,6 +126,8 @@ def show(context: click.Context, name: str, number: int | None, credential_file:
 def _made_by(account: dict[str, Any]) -> str:
     if "rolled_back_to" in account:
         return f"rollback to version {account['rolled_back_to']} from {account['rolled_back_from']}"
+    if "requalified" in account:
+        return f"requalification of version {account['requalified']}, {account['changed']} photos changed"
     return f"run {account.get('run')} over {account.get('archive')}"
 
 
@@ -191,28 +199,22 @@ def rollback(
     Example:
       afterfact gallery rollback county 3 --reason "wrong archive indexed"
     """
-    import filelock
-
     from access.gate import Gate
-    from indexer.gallery import GalleryError
     from indexer.publish import require_earlier, roll_back, roll_forward
 
     opened = _open(context, name)
     gate = Gate.open(home_folder(context))
-    try:
-        with opened.publisher_lock():
-            roll_forward(opened)
-            before = opened.version().number
-            require_earlier(opened, number)  # before the ledger says that it was done
-            gate.record(
-                read_credential(credential_file),
-                "gallery.rolled-back",
-                name,
-                {"from": before, "to": number, "reason": reason},
-            )
-            made = roll_back(opened, number)
-    except filelock.Timeout:
-        raise GalleryError(f"a run is at work on gallery {name!r}; wait for it to end, then try again") from None
+    with opened.only_publisher():
+        roll_forward(opened)
+        before = opened.version().number
+        require_earlier(opened, number)  # before the ledger says that it was done
+        gate.record(
+            read_credential(credential_file),
+            "gallery.rolled-back",
+            name,
+            {"from": before, "to": number, "reason": reason},
+        )
+        made = roll_back(opened, number)
     if as_json:
         print_json(_summary(made))
     else:

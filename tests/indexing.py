@@ -16,14 +16,14 @@ from pipelines.bulk_index import Indexed, run_job
 from pipelines.progress import Progress
 
 
-def index_archive(home: Path, archive: Path, gallery: str = "county", **fields: Any) -> Indexed:
+def index_archive(home: Path, archive: Path, gallery: str = "county", quiet: bool = True, **fields: Any) -> Indexed:
     """Runs a job on Beam, as `afterfact index` does, and lets it publish."""
     job = IndexJob(gallery=gallery, archive=archive, workers=fields.pop("workers", 1), **fields)
     return run_job(
         Gallery(home, gallery),
         job,
         PipelineOptions([]),
-        Progress(quiet=True),
+        Progress(quiet),
         lambda run, accounting: None,
         no_probes,
     )
