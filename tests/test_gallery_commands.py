@@ -1,10 +1,12 @@
 """`afterfact gallery`, as the front door runs it."""
 
 import json
+import re
 import shutil
 
 import pytest
 from conftest import done
+from handmade import ledger_of
 from indexing import index_archive
 
 import afterfact
@@ -135,3 +137,73 @@ def test_a_rollback_that_cannot_be_is_not_in_the_ledger(gallery, indexed_home):
         assert code == 1
         assert says in err
     assert entries(indexed_home) == before
+
+
+def subjects_found(home, probe):
+    asked = ("--gallery", "county", "--case", "2026-0117", "--purpose", "robbery", "-k", 50, "--json")
+    (lead,) = done(home.run("search", probe, *asked, credential=home.sheriff)).json()
+    return lead["faces_searched"], {candidate["subject"] for candidate in lead["candidates"]}
+
+
+def test_who_is_not_enrolled_any_more_is_not_found_until_they_are_again(gallery, indexed_home, drawn, tmp_path):
+    probe = drawn.list_path.parent / "probes" / "S0010.jpg"
+    faces, before = subjects_found(indexed_home, probe)
+    assert "S0010" in before
+    sharper = ("requalify", "county", "--limit", "min_sharpness=80")  # S0010's three photos measure 49 to 67
+    dry = told(gallery, *sharper, "--dry-run")
+    assert (dry["version"], dry["dry_run"], len(told(gallery, "versions", "county"))) == (None, True, 1)
+    made = told(gallery, *sharper)
+    assert (made["version"], made["before"], made["after"]) == (1, dry["before"], dry["after"])
+    assert (made["old_limits"]["min_sharpness"], made["limits"]["min_sharpness"]) == (2, 80)
+    found = subjects_found(indexed_home, probe)
+    assert found == (made["after"]["ENROLLED"], before - {"S0010"})
+    shown = gallery("show", "county")[1]
+    assert f"requalification of version 0, {made['changed']} photos changed" in shown
+    assert re.search(r"min_sharpness\s+80", shown)
+
+    again = tmp_path / "job.yaml"
+    again.write_text("gallery: county\narchive: not-mounted-today\nlimits:\n  max_bytes: 1000\n")
+    code, out, _ = gallery("requalify", "county", "--limits", again)
+    assert (code, subjects_found(indexed_home, probe)) == (0, (faces, before))
+    assert f"Gallery 'county' is now version 2: {faces} faces" in out
+    assert re.search(r"min_sharpness\s+80\s+2\s", out)
+    code, out, _ = gallery("requalify", "county")
+    assert (code, out.splitlines()[-1]) == (0, "Nothing to change: gallery 'county' stays version 2.")
+    answers = [one["body"]["answer"] for one in ledger_of(indexed_home) if one["type"] == "index.answered"]
+    assert [(one["requalified"], one["limits"]["min_sharpness"]) for one in answers[:2]] == [(1, "2"), (0, "80")]
+    done(indexed_home.run("audit", "verify"))
+
+
+def test_who_may_not_index_may_not_requalify(gallery, indexed_home):
+    sharper = ("requalify", "county", "--limit", "min_sharpness=80")
+    as_sheriff = ("--credential-file", indexed_home.sheriff)
+    code, out, err = gallery(*sharper, *as_sheriff)
+    assert (code, out) == (3, "")
+    assert "index" in err
+    as_operator = {"credential": indexed_home.operator}
+    reason = ("--reason", "until there is a law")
+    done(indexed_home.run("access", "owner", "county", "--tenant", "Vandan Sheriff", *reason, **as_operator))
+    barred = ("moratorium", "declare", "stop", "--kind", "sheriff", "--operation", "index")
+    done(indexed_home.run(*barred, *reason, **as_operator))
+    for more in ((), ("--dry-run",)):
+        code, out, err = gallery(*sharper, *more)
+        assert (code, out) == (3, "")
+        assert "moratorium 'stop'" in err
+    assert entries(indexed_home)[0] == "index.refused"
+    assert Gallery(indexed_home.path, "county").version_numbers() == [0]
+
+
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        ("max_bytes=5", "limit 'max_bytes' cannot change without a look at the photos"),
+        ("max_yow=1", "limit 'max_yow' cannot change"),
+        ("max_yaw", "give NAME=NUMBER"),
+        ("max_yaw=-1", "limit max_yaw is -1"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_a_usage_error(gallery, indexed_home, limit, says):
+    code, _, err = gallery("requalify", "county", "--limit", limit)
+    assert code == 2
+    assert says in err
+    assert Gallery(indexed_home.path, "county").version_numbers() == [0]

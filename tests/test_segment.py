@@ -81,11 +81,21 @@ def test_a_written_segment_is_done_and_says_how_its_photos_ended(gallery, archiv
     assert (row["embedding"], row["faces"], row["width"]) == (None, 0, None)
 
 
-def test_rejected_photos_travel_without_their_chips(gallery, archive):
-    run = start(gallery, archive, limits=Limits(min_eye_distance=1000))
-    extracted, counts = do(plan_segments(run)[0], run)
-    assert counts == {"SMALL_FACE": 2}
-    assert [face.chip.nbytes for one in extracted.extractions for face in one.faces] == [0, 0]
+def test_of_every_photo_with_faces_only_the_widest_ones_chip_travels_and_is_embedded(gallery, archive, clean_photos):
+    shutil.copy(clean_photos / "spoiled" / "two-people.jpg", archive / "S-two.jpg")
+    run = start_run(
+        gallery, IndexJob(gallery="county", archive=archive, limits=Limits(min_eye_distance=1000)), workers=1
+    )
+    (reference,) = plan_segments(run)
+    extracted, counts = do(reference, run)
+    assert counts == {"SMALL_FACE": 3, "MULTIPLE_FACES": 1, "UNREADABLE_IMAGE": 2}
+    sizes = {tuple(face.chip.nbytes for face in one.faces) for one in extracted.extractions}
+    assert sizes == {(), (150 * 150 * 3,), (150 * 150 * 3, 0)}
+    assert all(
+        one.faces[0].detection.width >= face.detection.width for one in extracted.extractions for face in one.faces
+    )
+    for row in pq.read_table(reference.target).to_pylist():
+        assert (row["embedding"] is None) == (row["outcome"] == "UNREADABLE_IMAGE")
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1"])
