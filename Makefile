@@ -11,10 +11,10 @@ AFTERFACT_DATA ?= ../shared/data
 export AFTERFACT_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill lint format types docs docs-check bench bench-budget bench-access pins clean
+.PHONY: help setup demo test test-kill lint format types docs docs-check bench bench-budget bench-mirrored bench-access pins clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Set up .venv from wheels (under a minute)
 
@@ -62,6 +62,9 @@ bench: $(READY) ## Measure against face_recognition: photos a second, memory, se
 
 bench-budget: $(READY) ## Measure where a photo's time goes, part by part, on one core
 	$(BIN)/python benchmarks/budget.py
+
+bench-mirrored: $(READY) ## Measure what averaging chip and mirrored chip buys and costs, on LFW (minutes)
+	$(BIN)/python benchmarks/mirrored.py
 
 bench-access: $(READY) ## Measure a decision with its ledger entry, and verification, at N entries (N=1000000)
 	$(BIN)/python benchmarks/access_bench.py $(N)

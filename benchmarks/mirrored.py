@@ -102,8 +102,8 @@ def main(folder: Path) -> None:
     pairs = sum(len(fold) for fold in folds)
     print(f"{platform.machine()}, Python {platform.python_version()}; LFW, {len(folds)} folds, {pairs:,} pairs")
     print(f"{len(photos):,} photos, {len(photos) - len(chips)} without a face; the face nearest the middle\n")
-    print(f"{'':<26}{'accuracy':>9}{'FNMR at FMR 0.1%, threshold from':>42}{'ms a face,':>13}")
-    print(f"{'':<26}{'':>9}{'the folds impostors':>21}{'all impostors':>21}{'one core':>13}")
+    print(f"{'':<26}{'accuracy':>9}{'FNMR at FMR 0.1%, among impostors':>42}{'ms a face,':>13}")
+    print(f"{'':<26}{'':>9}{'those of the folds':>21}{'all there are':>21}{'one core':>13}")
     for name, mirrored in (("the chip alone", False), ("chip and mirrored chip", True)):
         embedder = Embedder(mirrored=mirrored)
         embedder.embed_chips(stacked[:16])

@@ -235,7 +235,8 @@ def _retry_command(context: click.Context, indexed: Indexed, job: IndexJob, save
 
     limits = [f"--limit={name}={value}" for name, value in asdict(job.limits).items() if value != getattr(Limits, name)]
     places = ["--gallery", job.gallery, "--archive", str(saved), "--root", str(indexed.run.root)]
-    return shlex.join(["afterfact", *home, "index", *places, *limits, "--retry-rejected"])
+    mirrored = ["--mirrored"] if job.mirrored else []
+    return shlex.join(["afterfact", *home, "index", *places, *limits, *mirrored, "--retry-rejected"])
 
 
 def _print_account(indexed: Indexed, job: IndexJob, retry_command: str, saved: Path) -> None:
