@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from foundation.files import digest_bytes, sync_tree, write_whole
+from foundation.files import digest_bytes, sync_folder, sync_tree, write_whole
 from indexer.accounting import Accounting, AccountingError, rejections_csv
 from indexer.gallery import Gallery, GalleryError, Version, write_sealed
 from indexer.models import installed_model
@@ -95,7 +95,7 @@ def _found(run: Run, photos: int) -> pa.Table:
     missing = [reference.number for reference in references if not is_done(reference)]
     if missing:
         raise AccountingError(
-            f"{len(missing)} of {len(references)} segments are missing (the first is {missing[0]}); "
+            f"{len(missing)} of {len(references)} segments are missing or damaged (the first is {missing[0]}); "
             "nothing was published: run the same command again"
         )
     parts = [pq.read_table(reference.target, schema=FOUND, partitioning=None) for reference in references]
@@ -229,10 +229,17 @@ def roll_forward(gallery: Gallery) -> Version | None:
     table = open_table(gallery)
     if table is None:
         return None
-    number = table.version()
-    if number not in gallery.version_numbers():
+    number, published = table.version(), gallery.version_numbers()
+    if published and published[-1] > number:
+        raise GalleryError(
+            f"version {published[-1]} of gallery {gallery.name!r} is published, but its table ends at version "
+            f"{number}; restore the whole gallery from one backup"
+        )
+    if number not in published:
         # deltalake calls no fsync; index.json must not outlive what it describes.
         sync_tree(gallery.table)
+        for folder in (gallery.folder, *gallery.folder.parents[:2]):
+            sync_folder(folder)
         build_index(gallery, table)
     return gallery.version(number)
 

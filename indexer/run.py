@@ -6,14 +6,14 @@ import io
 import json
 import shutil
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from foundation.files import digest_file, write_whole
+from foundation.files import digest_file, sync_folder, write_whole
 from indexer.gallery import Gallery, GalleryError, read_sealed, write_sealed
 from indexer.job import IndexJob, segment_size
 from indexer.limits import Limits
@@ -44,6 +44,7 @@ class Run:
     settings_digest: str
     model_digest: str
     manifest_digest: str
+    updates_digest: str
     planned: int
     held: int
     updated: int
@@ -118,10 +119,10 @@ def require_same_model(gallery: Gallery, mirrored: bool) -> None:
 def start_run(gallery: Gallery, job: IndexJob, workers: int) -> Run:
     """Plans the job and writes the run's folder, the plan last. Raises as plan_job does."""
     plan, listing = plan_job(gallery, job)
-    now = datetime.now(UTC)
-    run_id = f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{job.digest[:8]}"
+    run_id = _unused_id(gallery, job)
     folder = gallery.runs / run_id
     (folder / "segments").mkdir(parents=True)
+    sync_folder(gallery.runs)
     size = segment_size(plan.work.num_rows, workers, job.segment_photos)
     _write_table(folder / MANIFEST, plan.work, size)
     _write_table(folder / UPDATES, plan.updates, 100_000)
@@ -135,6 +136,7 @@ def start_run(gallery: Gallery, job: IndexJob, workers: int) -> Run:
         settings_digest=job.settings_digest,
         model_digest=installed_model(job.mirrored).digest,
         manifest_digest=digest_file(folder / MANIFEST),
+        updates_digest=digest_file(folder / UPDATES),
         planned=listing.photos.num_rows + len(listing.repeated),
         held=plan.held,
         updated=plan.updates.num_rows,
@@ -146,6 +148,27 @@ def start_run(gallery: Gallery, job: IndexJob, workers: int) -> Run:
     )
     write_sealed(folder / SETTINGS, _as_json(run))
     return run
+
+
+def _unused_id(gallery: Gallery, job: IndexJob) -> str:
+    """Returns the time now and the job's digest; later where a clock that was set back makes it another run's id."""
+    now = datetime.now(UTC)
+    while True:
+        run_id = f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{job.digest[:8]}"
+        taken = gallery.runs / run_id, gallery.accounts / f"{run_id}.json"
+        if not any(path.exists() for path in taken):
+            return run_id
+        now += timedelta(milliseconds=1)
+
+
+def require_whole(run: Run) -> None:
+    """Raises GalleryError where the run's manifest is not as it was planned."""
+    for path, digest in ((run.manifest_path, run.manifest_digest), (run.folder / UPDATES, run.updates_digest)):
+        if not path.is_file() or digest_file(path) != digest:
+            raise GalleryError(
+                f"{path} is not as it was written (its digest does not fit); move {run.folder} away, then run the same "
+                "command again: its photos are then looked at again"
+            )
 
 
 def _as_json(run: Run) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from foundation.files import digest_file, sync_folder, sync_tree
 from indexer.gallery import FACES, INDEX_FORMAT, LABELS, Gallery, write_sealed
 from indexer.schema import LABELS as LABEL_COLUMNS
-from indexer.table import count_outcomes, is_enrolled, read_rows, table_files
+from indexer.table import ACCOUNT, count_outcomes, is_enrolled, read_rows, table_files
 from indexer.weights import DIMENSION
 
 
@@ -51,7 +51,7 @@ def enrolled_faces(table: Any) -> tuple[np.ndarray, pa.Table]:
 def _about(gallery: Gallery, table: Any, labels: pa.Table) -> dict[str, Any]:
     number = table.version()
     commit = table.history(1)[0]
-    account = json.loads(commit.get("afterfact.account", "{}"))
+    account = json.loads(commit.get(ACCOUNT, "{}"))
     return {
         "format": INDEX_FORMAT,
         "gallery": gallery.name,

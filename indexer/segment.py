@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from foundation.files import write_whole
+from foundation.files import digest_bytes, digest_file, write_whole
 from indexer.embedder import Embedder
 from indexer.extraction import Extraction, stack_chips
 from indexer.extractor import FaceExtractor
@@ -68,11 +68,13 @@ def plan_segments(run: Run) -> list[SegmentReference]:
 
 
 def is_done(reference: SegmentReference) -> bool:
-    """Tells whether the segment's file is there and whole."""
+    """Tells whether the segment's file is there and, to the last byte, as it was written."""
     try:
+        if digest_path(reference).read_text() != digest_file(Path(reference.target)):
+            return False
         with pq.ParquetFile(reference.target) as written:
             return written.schema_arrow.equals(FOUND)
-    except (OSError, pa.ArrowInvalid):
+    except (OSError, ValueError, pa.ArrowInvalid):
         return False
 
 
@@ -90,6 +92,16 @@ def take_segment(reference: SegmentReference, taken: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def digest_path(reference: SegmentReference) -> Path:
+    """Returns where the SHA-256 of the segment's file is kept: without it the file is not done."""
+    return Path(reference.target).with_suffix(".sha256")
+
+
+def write_digest(reference: SegmentReference) -> None:
+    """Writes the digest of the segment's file as it is now."""
+    write_whole(digest_path(reference), digest_file(Path(reference.target)).encode())
 
 
 def read_segment(reference: SegmentReference) -> Segment:
@@ -125,6 +137,8 @@ def write_segment(segment: Segment) -> dict[str, int]:
     assert segment.extractions is not None and segment.embeddings is not None
     stream = io.BytesIO()
     pq.write_table(found_rows(segment.extractions, segment.embeddings), stream, compression="zstd")
+    # The digest first: whoever sees the file sees a segment that is done.
+    write_whole(digest_path(segment.reference), digest_bytes(stream.getvalue()).encode())
     write_whole(Path(segment.reference.target), stream.getvalue())
     return dict(Counter(extraction.outcome.value for extraction in segment.extractions))
 

@@ -14,6 +14,8 @@ from indexer.outcomes import Outcome
 from indexer.schema import PHOTOS
 
 APPLICATION = "afterfact:"  # a run's transaction number survives checkpoints and log cleanup; its metadata does not
+ROLLBACK = "rollback"  # in the place of a run's id; deltalake writes it last, which is how a whole entry is told
+ACCOUNT = "afterfact.account"
 # Versions can be listed and rolled back to for ten years; Delta's own default of 30 days would forget them.
 CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days"}
 
@@ -33,7 +35,9 @@ def open_table(gallery: Gallery, version: int | None = None) -> Any | None:
         return None
     except (DeltaError, OSError, ValueError) as error:
         which = "newest version" if version is None else f"version {version}"
-        raise TableError(f"table {gallery.table} ({which}) cannot be opened: {_first_line(error)}") from error
+        raise TableError(
+            f"table {gallery.table} ({which}) cannot be opened: {_first_line(error)}; restore the gallery from a backup"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -60,7 +64,7 @@ def commit_rows(gallery: Gallery, rows: pa.Table, replaces: bool, run_id: str, a
     There is no automatic retry: of two publishers the second fails here, with TableError, and nothing is lost.
     """
     from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-    from deltalake.exceptions import DeltaError
+    from deltalake.exceptions import CommitFailedError, DeltaError
 
     properties = CommitProperties(
         custom_metadata=about,
@@ -76,10 +80,15 @@ def commit_rows(gallery: Gallery, rows: pa.Table, replaces: bool, run_id: str, a
             write_deltalake(
                 str(gallery.table), rows, mode="append", configuration=CONFIGURATION, commit_properties=properties
             )
-    except DeltaError as error:
+    except CommitFailedError as error:
         raise TableError(
-            f"gallery {gallery.name!r} was published by another run at the same moment, or its table is broken "
-            f"({_first_line(error)}); run the same command again"
+            f"gallery {gallery.name!r} was published by another run at the same moment ({_first_line(error)}); "
+            "run the same command again"
+        ) from error
+    except (DeltaError, OSError) as error:
+        raise TableError(
+            f"the commit to gallery {gallery.name!r} failed ({_first_line(error)}); see whether the disk is full or "
+            "closed to us, then run the same command again: nothing was published"
         ) from error
     return DeltaTable(str(gallery.table)).version()
 
@@ -106,12 +115,17 @@ def _with_replacements(table: Any, folder: Path, rows: pa.Table) -> pa.RecordBat
 
 def restore(gallery: Gallery, version: int, about: dict[str, str]) -> int:
     """Makes the rows of an earlier version the present ones, as a new table version, and returns its number."""
-    from deltalake import CommitProperties, DeltaTable
+    from deltalake import CommitProperties, DeltaTable, Transaction
     from deltalake.exceptions import DeltaError
 
     table = DeltaTable(str(gallery.table))
+    properties = CommitProperties(
+        custom_metadata=about,
+        max_commit_retries=0,
+        app_transactions=[Transaction(APPLICATION + ROLLBACK, table.version() + 1)],
+    )
     try:
-        table.restore(version, commit_properties=CommitProperties(custom_metadata=about, max_commit_retries=0))
+        table.restore(version, commit_properties=properties)
     except (DeltaError, OSError) as error:
         raise TableError(
             f"version {version} of gallery {gallery.name!r} cannot be restored: {_first_line(error)}"

@@ -21,8 +21,9 @@ from indexer.gallery import Gallery, Version
 from indexer.job import IndexJob
 from indexer.models import converted_network
 from indexer.publish import KnownProbes, publish_run, roll_forward, settle_run
-from indexer.run import Run, clear_leftovers, require_same_model, start_run, unfinished_runs
+from indexer.run import Run, clear_leftovers, require_same_model, require_whole, start_run, unfinished_runs
 from indexer.segment import SegmentReference, begin_taking, is_done, plan_segments
+from indexer.torn_entry import set_aside_torn_entry
 from pipelines.progress import Progress
 from pipelines.runners import is_local, make_runner
 from pipelines.transforms import IndexSegments, TakeSegments
@@ -69,11 +70,16 @@ def run_job(
     workers = job.workers or core_count()
     gallery.make_folders()
     with gallery.only_publisher():
+        torn = set_aside_torn_entry(gallery)
+        if torn:
+            progress.warns(torn)
         roll_forward(gallery)
         clear_leftovers(gallery)
         run, resumed = _run_to_do(gallery, job, workers, progress)
+        require_whole(run)
         _tell_other_limits(gallery, run, progress)
         todo = [reference for reference in plan_segments(run) if not is_done(reference)]
+        _forget_damaged(todo, progress)
         progress.planned(run, done_before=run.segments - len(todo), resumed=resumed)
         if todo:
             converted_network()  # once here, not in every worker at the same time
@@ -113,6 +119,14 @@ def _tell_other_limits(gallery: Gallery, run: Run, progress: Progress) -> None:
             f"photos looked at now are held to {', '.join(differing)}; held photos stay as they are: "
             "afterfact gallery requalify makes them one"
         )
+
+
+def _forget_damaged(todo: list[SegmentReference], progress: Progress) -> None:
+    damaged = [reference.target for reference in todo if os.path.exists(reference.target)]
+    for target in damaged:
+        os.unlink(target)  # else its being there would be taken for progress
+    if damaged:
+        progress.warns(f"{len(damaged)} segment files were damaged since they were written and are made again")
 
 
 def _run_pipeline(

@@ -201,10 +201,14 @@ def rollback(
     """
     from access.gate import Gate
     from indexer.publish import require_earlier, roll_back, roll_forward
+    from indexer.torn_entry import set_aside_torn_entry
 
     opened = _open(context, name)
     gate = Gate.open(home_folder(context))
     with opened.only_publisher():
+        torn = set_aside_torn_entry(opened)
+        if torn:
+            click.echo(f"afterfact gallery: {torn}", err=True)
         roll_forward(opened)
         before = opened.version().number
         require_earlier(opened, number)  # before the ledger says that it was done

@@ -29,6 +29,10 @@ class Progress:
         if not self._quiet:
             click.echo(f"afterfact index: {sentence}", err=True)
 
+    def warns(self, sentence: str) -> None:
+        """Tells, quiet or not, what somebody should know of afterwards."""
+        click.echo(f"afterfact index: {sentence}", err=True)
+
     def planned(self, run: Run, done_before: int, resumed: bool) -> None:
         """Tells the plan, and starts the clock."""
         self._run, self._done_before = run, done_before

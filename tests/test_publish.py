@@ -14,7 +14,7 @@ from indexer.gallery import Gallery, GalleryError, read_sealed
 from indexer.outcomes import TRIED_AGAIN
 from indexer.publish import roll_back, roll_forward, settle_run
 from indexer.run import unfinished_runs
-from indexer.segment import plan_segments
+from indexer.segment import plan_segments, write_digest
 from indexer.verify import verify_gallery
 
 
@@ -70,7 +70,9 @@ def test_a_gallery_counts_what_its_run_counted(archive, gallery):
 def test_a_missing_segment_publishes_nothing(archive, gallery, monkeypatch):
     run = stop_before_publishing(monkeypatch, archive, gallery)
     Path(plan_segments(run)[1].target).unlink()
-    with pytest.raises(AccountingError, match=r"1 of 3 segments are missing \(the first is 1\); nothing was published"):
+    with pytest.raises(
+        AccountingError, match=r"1 of 3 segments are missing or damaged \(the first is 1\); nothing was published"
+    ):
         settle_run(gallery, run, no_probes)
     assert not gallery.table.exists()
 
@@ -79,8 +81,9 @@ def test_a_segment_of_too_few_photos_publishes_nothing(archive, gallery, monkeyp
     import pyarrow.parquet as pq
 
     run = stop_before_publishing(monkeypatch, archive, gallery)
-    target = plan_segments(run)[0].target
-    pq.write_table(pq.read_table(target).slice(1), target)
+    reference = plan_segments(run)[0]
+    pq.write_table(pq.read_table(reference.target).slice(1), reference.target)
+    write_digest(reference)
     with pytest.raises(AccountingError, match="manifest has 6 photos and the segments 5; nothing published"):
         settle_run(gallery, run, no_probes)
 
@@ -185,7 +188,7 @@ def test_a_publish_that_is_cut_short_is_finished_by_the_same_command(archive, ga
     committed, published = POINTS[point]
     assert gallery.table.exists() == committed
     assert bool(gallery.version_numbers()) == published
-    made = {path: path.stat().st_mtime_ns for path in gallery.runs.rglob("segments/*")}
+    made = {path: path.stat().st_mtime_ns for path in gallery.runs.rglob("segments/*.parquet")}
     assert len(made) == 3
     indexed = index_archive(gallery.home, archive, segment_photos=2)
     assert (indexed.resumed, indexed.looked_at_now) == (True, 0)
