@@ -17,7 +17,7 @@ OF_QUALITY = (
     "min_sharpness",
     "min_confidence",
 )
-WHOLE = frozenset({"max_bytes", "max_pixels", "decode_memory"})
+WHOLE = frozenset({"max_bytes", "max_pixels", "max_side", "decode_memory"})
 LONGEST_DECODING = 3600.0
 
 
@@ -27,6 +27,8 @@ class Limits:
     where bytes or pixels are counted.
 
     max_bytes, max_pixels: of the file and of the decoded picture (a 48-megapixel phone photo fits).
+    max_side: pixels of the longer side. A phone's panorama fits (16,000 or so), and what is longer at the same number of
+        pixels is so narrow that no face in it could be seen, but takes many times as long to decode.
     decode_seconds, decode_memory: of one photo in the helper process; memory is address space in bytes.
     min_eye_distance: pixels between the eyes' centres in the upright photo; ISO/IEC 19794-5 asks 90 of
         new photos, 24 is where a 150-pixel chip has been enlarged about three times.
@@ -41,6 +43,7 @@ class Limits:
 
     max_bytes: int = 50_000_000
     max_pixels: int = 120_000_000
+    max_side: int = 30_000
     decode_seconds: float = 60.0
     decode_memory: int = 4_000_000_000
     min_eye_distance: float = 24.0

@@ -19,6 +19,7 @@ from indexer.containers import read_member
 from indexer.limits import Limits
 from indexer.locations import Member, Photo, readable
 from indexer.outcomes import Outcome, Rejection
+from indexer.tiff import require_short_directory
 
 # What cameras, phones and booking systems write. Pillow knows stranger formats, some of which run programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
@@ -75,15 +76,12 @@ def decode_reduced(content: bytes, limits: Limits, side: int | None) -> tuple[np
     """
     if not content:
         raise Rejection(Outcome.UNREADABLE_IMAGE, "the file is empty")
+    require_short_directory(content)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
-                if image.width * image.height > limits.max_pixels:
-                    raise Rejection(
-                        Outcome.IMAGE_TOO_LARGE,
-                        f"{image.width:,} x {image.height:,} pixels; the limit is {limits.max_pixels:,} in all",
-                    )
+                _require_size(image.size, limits)
                 whole = image.size
                 if side is not None and min(image.size) >= 2 * side:
                     share = side / min(image.size)
@@ -119,6 +117,17 @@ def _plain_jpeg(image: Image.Image, content: bytes) -> np.ndarray | None:
         raise
     except Exception:
         return None
+
+
+def _require_size(size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
+    if width * height > limits.max_pixels:
+        said = f"the limit is {limits.max_pixels:,} in all"
+    elif max(size) > limits.max_side:
+        said = f"the limit is {limits.max_side:,} along a side"
+    else:
+        return
+    raise Rejection(Outcome.IMAGE_TOO_LARGE, f"{width:,} x {height:,} pixels; {said}")
 
 
 def _formats(content: bytes) -> list[str]:

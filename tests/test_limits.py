@@ -24,7 +24,7 @@ def test_what_is_no_number_of_zero_or_more_is_refused(name, value):
         Limits(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["max_bytes", "max_pixels", "decode_memory"])
+@pytest.mark.parametrize("name", ["max_bytes", "max_pixels", "max_side", "decode_memory"])
 def test_bytes_and_pixels_are_whole_numbers(name):
     """A fraction would stop every helper at its start."""
     with pytest.raises(InputError, match=f"limit {name} is 4000000000.0; give a whole number"):

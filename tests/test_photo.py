@@ -164,6 +164,47 @@ def test_the_pixel_limit_is_told_from_the_header():
     )
 
 
+def test_a_picture_too_long_to_show_a_face_is_told_from_its_header():
+    content = saved(Image.new("L", (60, 2_000_000)), "PNG")
+    assert_rejected(
+        Outcome.IMAGE_TOO_LARGE,
+        "60 x 2,000,000 pixels; the limit is 30,000 along a side",
+        decode_photo,
+        content,
+        Limits(),
+    )
+    assert decode_photo(saved(GRADIENT, "PNG"), Limits(max_side=64)).shape == (48, 64, 3)
+    says = "64 x 48 pixels; the limit is 63 along a side"
+    assert_rejected(Outcome.IMAGE_TOO_LARGE, says, decode_photo, saved(GRADIENT, "PNG"), Limits(max_side=63))
+
+
+def strips(rows, order, version):
+    """Returns a grey TIFF one pixel wide, of a strip a row, every one of them the same byte."""
+    tags = {256: (4, 1, 1), 257: (4, 1, rows), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 277: (3, 1, 1)}
+    after = 8 + 2 + 12 * (len(tags) + 3) + 4
+    tags |= {273: (4, rows, after), 278: (4, 1, 1), 279: (4, rows, after + 4 * rows)}
+    tags = {
+        tag: (kind, number, value << 16 if kind == 3 and order == ">" else value)
+        for tag, (kind, number, value) in tags.items()
+    }
+    head = {"<": b"II", ">": b"MM"}[order] + version + struct.pack(order + "IH", 8, len(tags))
+    entries = b"".join(struct.pack(order + "HHII", tag, *rest) for tag, rest in sorted(tags.items()))
+    arrays = struct.pack(order + "I", after + 8 * rows) * rows + struct.pack(order + "I", 1) * rows
+    return head + entries + bytes(4) + arrays + b"\x80"
+
+
+@pytest.mark.parametrize(("order", "version"), [("<", b"*\0"), (">", b"\0*"), ("<", b"\0*"), (">", b"*\0")])
+def test_a_tiff_of_a_million_strips_is_rejected_before_they_are_listed(order, version):
+    assert decode_photo(strips(300, order, version), Limits()).shape == (300, 1, 3)
+    content = strips(1_000_000, order, version)
+    assert_rejected(Outcome.IMAGE_TOO_LARGE, "2,000,007 strips, tiles", decode_photo, content, Limits())
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_tiffs_of_both_layouts_are_read(big):
+    assert decode_photo(saved(GRADIENT, "TIFF", big_tiff=big), Limits()).shape == (48, 64, 3)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_undone(orientation):
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
