@@ -1,65 +1,65 @@
-"""The real command, killed at random moments until it ends by itself, leaves what an undisturbed run leaves."""
+"""The real command, killed at fifty drawn points, publish included, leaves what an undisturbed one leaves."""
 
 import os
 import random
-import signal
-import subprocess
-import sys
+import shutil
+import time
 
 import pytest
-from conftest import done
-from indexing import index_archive, rows_of, search_files
+from conftest import Home
+from killing import PHASES, assert_as_undisturbed, finish, kill_once, start_index, watch
 
 from indexer.gallery import Gallery
 from indexer.verify import verify_gallery
 
-
-def command(home, archive):
-    arguments = ("--home", home.path, "index", "--gallery", "county", "--archive", archive, "--segment-photos", 4)
-    return [sys.executable, "-m", "afterfact", *map(str, arguments)]
+SEED = int(os.environ.get("AFTERFACT_KILL_SEED", time.time_ns() % 1_000_000))
+KILLS = 50
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_killed_at_random_moments(seed, home, drawn, tmp_path):
-    environment = {**os.environ, "AFTERFACT_CREDENTIAL": home.operator.read_text().strip()}
-    moments = random.Random(seed)
-    for _ in range(12):
-        process = subprocess.Popen(
-            command(home, drawn.list_path),
-            env=environment,
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            assert process.wait(timeout=moments.uniform(1.2, 3.5)) == 0
-            break
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    done(home.run("index", "--gallery", "county", "--archive", drawn.list_path, credential=home.operator))
-    gallery, undisturbed = Gallery(home.path, "county"), Gallery(tmp_path / "undisturbed", "county")
-    index_archive(undisturbed.home, drawn.list_path)
-    ended = [
-        {row["location"]: (row["photo_digest"], row["outcome"], row["embedding"]) for row in rows_of(one).values()}
-        for one in (gallery, undisturbed)
-    ]
-    assert ended[0] == ended[1]
-    assert search_files(gallery)[0] == search_files(undisturbed)[0]
-    assert list(gallery.runs.iterdir()) == []
-    assert [finding for finding in verify_gallery(gallery) if finding.problem] == []
+@pytest.fixture
+def archive(drawn, tmp_path):
+    """The spoiled files of the drawn archive and two photos each of its first people, as a list."""
+    lines = drawn.list_path.read_text().splitlines()
+    kept = [line for line in lines[1:] if "spoiled/" in line or line[: line.index(",")].endswith(("-1.jpg", "-2.jpg"))]
+    listed = drawn.list_path.with_name("killed.csv")
+    listed.write_text("\n".join([lines[0], *kept[:40]]) + "\n")
+    yield listed, len(kept[:40])
+    listed.unlink()
+
+
+def copied(home, folder):
+    shutil.copytree(home.path.parent, folder)
+    return Home(*(folder / one.name for one in (home.path, home.operator, home.sheriff, home.rescue)))
+
+
+def test_killed_at_fifty_points(home, archive, tmp_path_factory):
+    print(f"AFTERFACT_KILL_SEED={SEED}")
+    listed, photos = archive
+    draw = random.Random(SEED)
+    folder = tmp_path_factory.mktemp("killed")
+    undisturbed = watch(copied(home, folder / "undisturbed"), listed, photos)
+    print({phase: round(seconds, 3) for phase, seconds in undisturbed.seconds.items()})
+    points: list[str] = []
+    rounds = 0
+    while len(points) < KILLS or {point.partition("+")[0] for point in points} != set(PHASES):
+        # One gallery is killed further and further on its way, each time the command that was to finish it.
+        rounds += 1
+        own = copied(home, folder / f"after-{len(points)}")
+        phases = [draw.choice(PHASES[:2]), "working", draw.choice(PHASES[2:4]), draw.choice(PHASES[4:])]
+        killed = list(takewhile(bool, (kill_once(own, listed, phase, undisturbed, draw) for phase in phases)))
+        points += killed
+        print(f"{len(points)} kills: {', '.join(killed)}")
+        finish(own, listed)
+        assert_as_undisturbed(Gallery(own.path, "county"), undisturbed.gallery)
+        shutil.rmtree(own.path.parent)
+        assert rounds < KILLS, "the command comes to its end before it is killed"
 
 
 def test_many_runs_at_once_leave_one_whole_gallery(home, drawn):
-    environment = {**os.environ, "AFTERFACT_CREDENTIAL": home.operator.read_text().strip()}
     for _ in range(3):
-        runs = [
-            subprocess.Popen(command(home, archive), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            for archive in (drawn.list_path, drawn.list_path.parent / "photos" / "S0001", drawn.list_path)
-        ]
-        for run in runs:
+        archives = (drawn.list_path, drawn.list_path.parent / "photos" / "S0001", drawn.list_path)
+        for run in [start_index(home, archive) for archive in archives]:
             _, err = run.communicate(timeout=300)
-            assert run.returncode == 0 or b"another run is at work on gallery 'county'" in err, err
+            assert run.returncode == 0 or "another run is at work on gallery 'county'" in err, err
         gallery = Gallery(home.path, "county")
         assert [finding for finding in verify_gallery(gallery) if finding.problem] == []
-        rows_of(gallery)
