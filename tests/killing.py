@@ -23,11 +23,6 @@ SEGMENT_PHOTOS = 4
 POLL_SECONDS = 0.001
 HANG_SECONDS = 120.0
 PHASES = ("starting", "working", "settling", "committing", "indexing", "accounting", "ending")
-    ("starting",),
-    ("working",),
-    ("settling", "committing"),
-    ("indexing", "accounting", "ending"),
-)
 
 
 def start_index(home: Home, archive: Path, *flags: object, **environment: str) -> subprocess.Popen[str]:

@@ -218,7 +218,7 @@ def test_a_table_that_ends_before_what_is_published_is_an_error(gallery, archive
     index_archive(gallery.home, more)
     shutil.rmtree(gallery.table)
     shutil.copytree(tmp_path / "older", gallery.table)
-    with pytest.raises(GalleryError, match="version 1 .* is published, but its table ends at version 0; restore"):
+    with pytest.raises(GalleryError, match=r"version 1 .* is published, but its table ends at version 0; restore"):
         index_archive(gallery.home, more)
 
 

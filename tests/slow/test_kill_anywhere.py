@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import time
+from itertools import takewhile
 
 import pytest
 from conftest import Home
