@@ -8,6 +8,8 @@ that an image has taken over must not be able to hand its parent code.
 from __future__ import annotations
 
 import json
+import logging
+import os
 import resource
 import signal
 import sys
@@ -79,6 +81,7 @@ def serve(connection: Connection) -> None:
     except ModelError as error:
         connection.send_bytes(json.dumps({"unusable": str(error)}).encode())
         return
+    _silence_decoders()
     connection.send_bytes(b"{}")  # ready: whatever it dies of from here on, a photo did it
     while True:
         try:
@@ -92,6 +95,15 @@ def serve(connection: Connection) -> None:
                 connection.send_bytes(blob)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
+
+
+def _silence_decoders() -> None:
+    """Keeps what decoders say of a photo out of the job's log, to which one TIFF can write a line a row."""
+    logging.disable()  # Pillow's
+    sys.stderr = os.fdopen(os.dup(2), "w")  # what Python itself has to say is still heard
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ class Limits:
     where bytes or pixels are counted.
 
     max_bytes, max_pixels: of the file and of the decoded picture (a 48-megapixel phone photo fits).
-    max_side: pixels of the longer side. A phone's panorama fits (16,000 or so), and what is longer at the same number of
-        pixels is so narrow that no face in it could be seen, but takes many times as long to decode.
+    max_side: pixels of the longer side. A phone's panorama fits (16,000 or so), and what is longer at the same number
+        of pixels is so narrow that no face in it could be seen, but takes many times as long to decode.
     decode_seconds, decode_memory: of one photo in the helper process; memory is address space in bytes.
     min_eye_distance: pixels between the eyes' centres in the upright photo; ISO/IEC 19794-5 asks 90 of
         new photos, 24 is where a 150-pixel chip has been enlarged about three times.
