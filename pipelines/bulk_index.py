@@ -29,6 +29,12 @@ from pipelines.runners import is_local, make_runner
 from pipelines.transforms import IndexSegments, TakeSegments
 
 POLL_SECONDS = 0.25
+# What a failure's text shows, and what is to be done before the command is run again.
+_REMEDIES = {
+    "OSError": "see whether the disk is full or closed to us, then ",
+    "PermissionError": "see whether the disk is closed to us, then ",
+    "MemoryError": "free memory, or give fewer --workers, then ",
+}
 
 
 class PipelineError(AfterfactError):
@@ -133,7 +139,7 @@ def _run_pipeline(
     run: Run, todo: list[SegmentReference], options: PipelineOptions, workers: int, progress: Progress
 ) -> None:
     """Runs the pipeline in a thread, and tells its progress from the files that appear."""
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it raises is told below, in one line
     taken = begin_taking(run)
     failures: list[BaseException] = []
 
@@ -164,10 +170,11 @@ def _run_pipeline(
             raise
     if failures:
         left = sum(not is_done(reference) for reference in plan_segments(run))
+        said = f"{type(failures[0]).__name__}: {' '.join(str(failures[0]).split())[-300:]}"
+        remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in said), "")
         raise PipelineError(
-            f"the runner stopped with {left} of {run.segments} segments to do "
-            f"({type(failures[0]).__name__}: {' '.join(str(failures[0]).split())[-300:]}); what is done is kept: "
-            "run the same command again"
+            f"the runner stopped with {left} of {run.segments} segments to do ({said}); what is done is kept: "
+            f"{remedy}run the same command again"
         ) from failures[0]
 
 

@@ -175,6 +175,10 @@ class SqliteStore(Store):
             return LedgerUnreadable(
                 f"{self.where} cannot be written ({cause}), so nothing is answered; give this account write access"
             )
+        if "is full" in cause:
+            return LedgerUnreadable(
+                f"{self.where} cannot be written ({cause}), so nothing is answered; free room on its disk"
+            )
         return LedgerUnreadable(
             f"{self.where} cannot be used ({cause}), so nothing is answered; run 'afterfact audit verify' or put a "
             "backup back together with its ledger.mark"

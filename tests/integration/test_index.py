@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Home, done, make_home, run_afterfact
+from conftest import copy_home, done, make_home, run_afterfact
 from indexing import content_of, index_archive, rows_of, search_files
 
 from indexer.gallery import Gallery, read_sealed
@@ -28,8 +28,7 @@ def fresh(tmp_path_factory):
 @pytest.fixture
 def home(fresh, tmp_path):
     """A data home without galleries, copied: making one takes three commands."""
-    shutil.copytree(fresh.path.parent, tmp_path / "house")
-    return Home(*(tmp_path / "house" / one.name for one in (fresh.path, fresh.operator, fresh.sheriff, fresh.rescue)))
+    return copy_home(fresh, tmp_path / "house")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import time
 from itertools import takewhile
 
 import pytest
-from conftest import Home
+from conftest import copy_home
 from killing import PHASES, assert_as_undisturbed, finish, kill_once, start_index, watch
 
 from indexer.gallery import Gallery
@@ -28,24 +28,19 @@ def archive(drawn, tmp_path):
     listed.unlink()
 
 
-def copied(home, folder):
-    shutil.copytree(home.path.parent, folder)
-    return Home(*(folder / one.name for one in (home.path, home.operator, home.sheriff, home.rescue)))
-
-
 def test_killed_at_fifty_points(home, archive, tmp_path_factory):
     print(f"AFTERFACT_KILL_SEED={SEED}")
     listed, photos = archive
     draw = random.Random(SEED)
     folder = tmp_path_factory.mktemp("killed")
-    undisturbed = watch(copied(home, folder / "undisturbed"), listed, photos)
+    undisturbed = watch(copy_home(home, folder / "undisturbed"), listed, photos)
     print({phase: round(seconds, 3) for phase, seconds in undisturbed.seconds.items()})
     points: list[str] = []
     rounds = 0
     while len(points) < KILLS or {point.partition("+")[0] for point in points} != set(PHASES):
         # One gallery is killed further and further on its way, each time the command that was to finish it.
         rounds += 1
-        own = copied(home, folder / f"after-{len(points)}")
+        own = copy_home(home, folder / f"after-{len(points)}")
         phases = [draw.choice(PHASES[:2]), "working", draw.choice(PHASES[2:4]), draw.choice(PHASES[4:])]
         killed = list(takewhile(bool, (kill_once(own, listed, phase, undisturbed, draw) for phase in phases)))
         points += killed
