@@ -62,7 +62,7 @@ def _torn(entry: Path, data_files: dict[Path, dict[str, Any]]) -> str:
         actions = _actions(entry)
     except ValueError:
         return "half an entry" if entry.stat().st_size else "an empty file"
-    about = next((one["commitInfo"] for one in actions if "commitInfo" in one), {})
+    about: dict[str, Any] = next((one["commitInfo"] for one in actions if "commitInfo" in one), {})
     ours = any(str(one.get("txn", {}).get("appId", "")).startswith(APPLICATION) for one in actions)
     if ACCOUNT in about and not ours:  # deltalake writes it last
         return "an entry cut at the end of a line"

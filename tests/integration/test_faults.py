@@ -1,18 +1,12 @@
 """Faults of disks, files, clocks and processes: each ends in a stated way; the same command then finishes the job."""
 
 import os
-import resource
 import shutil
-import signal
 import subprocess
-import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from conftest import copy_home, make_home
 from indexing import index_archive, rows_of, search_files
-from killing import HANG_SECONDS, assert_as_undisturbed, finish, session_of, start_index
 
 import indexer.publish
 import indexer.run
@@ -91,8 +85,7 @@ def cut(path, share):
     os.truncate(path, int(path.stat().st_size * share))
 
 
-@pytest.mark.parametrize("damage", [cut, flip])
-@pytest.mark.parametrize("share", [0.0, 0.4, 0.99])
+@pytest.mark.parametrize(("damage", "share"), [(cut, 0.0), (cut, 0.4), (flip, 0.4), (flip, 0.99)])
 def test_a_damaged_segment_is_noticed_and_made_again(gallery, photos, undisturbed, monkeypatch, capsys, damage, share):
     run = stop_before_settling(monkeypatch, gallery, photos)
     references = plan_segments(run)
@@ -226,96 +219,3 @@ def test_a_full_disk_is_told_and_nothing_is_lost(small_disk, photos, undisturbed
     index(gallery, photos)
     assert rows_alike(gallery, undisturbed)
     assert [finding for finding in verify_gallery(gallery) if finding.problem] == []
-
-
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory):
-    return make_home(tmp_path_factory.mktemp("fresh"))
-
-
-@pytest.fixture
-def home(fresh, tmp_path):
-    """A data home without galleries."""
-    return copy_home(fresh, tmp_path / "house")
-
-
-@pytest.fixture(scope="module")
-def by_command(fresh, photos, tmp_path_factory):
-    """What the undisturbed command makes of the photos."""
-    own = copy_home(fresh, tmp_path_factory.mktemp("by-command") / "house")
-    finish(own, photos)
-    return Gallery(own.path, "county")
-
-
-def processes(leader, module):
-    """Returns the processes of a command's session that run a module."""
-    found = []
-    for pid in session_of(leader):
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if module in words:
-            found.append(pid)
-    return found
-
-
-def wait_for(process, module, count=1):
-    deadline = time.monotonic() + HANG_SECONDS
-    while len(processes(process.pid, module)) < count and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    return processes(process.pid, module)
-
-
-def test_a_helper_that_is_killed_alone_costs_nothing(home, photos, by_command):
-    process = start_index(home, photos)
-    helpers = wait_for(process, b"indexer.helper")
-    assert helpers
-    while not list(Gallery(home.path, "county").runs.glob("*/segments/*.parquet")) and process.poll() is None:
-        time.sleep(0.002)
-    for helper in helpers:
-        os.kill(helper, signal.SIGKILL)
-    _, err = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 0, err
-    assert_as_undisturbed(Gallery(home.path, "county"), by_command)
-
-
-def test_a_worker_process_that_is_killed_alone_ends_the_command_and_the_next_finishes(home, photos, by_command):
-    process = start_index(home, photos, "--", "--direct_running_mode=multi_processing")
-    helpers = wait_for(process, b"indexer.helper")  # so that a worker has its work by now
-    assert helpers
-    parents = {int(Path(f"/proc/{helper}/stat").read_text().rpartition(")")[2].split()[1]) for helper in helpers}
-    os.kill((parents - {process.pid}).pop(), signal.SIGKILL)
-    _, err = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 1
-    assert "the runner stopped with" in err
-    assert "run the same command again" in err
-    assert Gallery(home.path, "county").version_numbers() == []
-    finish(home, photos)
-    assert_as_undisturbed(Gallery(home.path, "county"), by_command)
-
-
-def test_a_file_size_limit_ends_the_command_and_the_next_finishes(home, photos, by_command):
-    process = start_index(home, photos)
-    while not any(Gallery(home.path, "county").runs.glob("*/plan.json")) and process.poll() is None:
-        time.sleep(0.002)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1500, 1500))
-    _, err = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 1
-    assert "see whether the disk is full or closed to us" in err
-    assert "Traceback" not in err
-    finish(home, photos)
-    assert_as_undisturbed(Gallery(home.path, "county"), by_command)
-
-
-def test_a_job_that_runs_out_of_memory_ends_and_the_next_command_finishes(home, photos, by_command):
-    process = start_index(home, photos)
-    assert wait_for(process, b"indexer.helper")
-    size = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (size, size))
-    process.communicate(timeout=HANG_SECONDS)
-    if process.returncode:  # else what it had was enough
-        assert Gallery(home.path, "county").version_numbers() == []
-    finish(home, photos)
-    assert_as_undisturbed(Gallery(home.path, "county"), by_command)
