@@ -1,4 +1,4 @@
-"""One process of a job killed, starved or limited alone: the command ends in a stated way, and the next one finishes."""
+"""One process of a job killed, starved or limited alone: the command ends in a stated way, the next one finishes."""
 
 import os
 import resource
