@@ -26,6 +26,7 @@ from indexer.schema import DESCRIBING, FOUND, PHOTOS
 from indexer.search_files import build_index
 from indexer.segment import is_done, plan_segments
 from indexer.table import commit_rows, committed, is_enrolled, open_table, read_rows, restore
+from indexer.torn_entry import set_aside_torn_entry
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,15 @@ def about_commit(account: dict[str, Any], model: dict[str, Any], limits: dict[st
     """Returns what a commit says of its version, from which index.json is made."""
     told = {"account": account, "model": model, "limits": limits}
     return {f"afterfact.{name}": json.dumps(value) for name, value in told.items()}
+
+
+def finish_interrupted(gallery: Gallery, warn: Callable[[str], None]) -> Version | None:
+    """Makes good what an interrupted publish left, before anything is planned: as roll_forward, but a torn commit is
+    set aside first, which warn is told. Only for the holder of the publisher's lock."""
+    torn = set_aside_torn_entry(gallery)
+    if torn:
+        warn(torn)
+    return roll_forward(gallery)
 
 
 def roll_forward(gallery: Gallery) -> Version | None:

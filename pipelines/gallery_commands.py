@@ -200,16 +200,12 @@ def rollback(
       afterfact gallery rollback county 3 --reason "wrong archive indexed"
     """
     from access.gate import Gate
-    from indexer.publish import require_earlier, roll_back, roll_forward
-    from indexer.torn_entry import set_aside_torn_entry
+    from indexer.publish import finish_interrupted, require_earlier, roll_back
 
     opened = _open(context, name)
     gate = Gate.open(home_folder(context))
     with opened.only_publisher():
-        torn = set_aside_torn_entry(opened)
-        if torn:
-            click.echo(f"afterfact gallery: {torn}", err=True)
-        roll_forward(opened)
+        finish_interrupted(opened, lambda torn: click.echo(f"afterfact gallery: {torn}", err=True))
         before = opened.version().number
         require_earlier(opened, number)  # before the ledger says that it was done
         gate.record(

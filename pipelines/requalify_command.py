@@ -87,7 +87,11 @@ def requalify(
         found = work.judge_again(gallery, work.new_limits(present.limits, job, given), gate.probes_among)
     else:
         found, version = work.requalify(
-            gallery, lambda present: work.new_limits(present.limits, job, given), decide_again, gate.probes_among
+            gallery,
+            lambda present: work.new_limits(present.limits, job, given),
+            decide_again,
+            gate.probes_among,
+            lambda torn: click.echo(f"afterfact gallery: {torn}", err=True),
         )
     if as_json:
         print_json({**found.as_json(), "gallery": name, "version": version and version.number, "dry_run": dry_run})
