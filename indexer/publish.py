@@ -222,16 +222,13 @@ def about_commit(account: dict[str, Any], model: dict[str, Any], limits: dict[st
     return {f"afterfact.{name}": json.dumps(value) for name, value in told.items()}
 
 
-def begin_publishing(gallery: Gallery, warn: Callable[[str], None]) -> None:
-    """What every publisher does first: sets aside what a power cut tore, and finishes what a crash left unfinished.
-
-    warn: told what was set aside. Only for the holder of the publisher's lock. Raises GalleryError where a published
-    version is torn.
-    """
+def finish_interrupted(gallery: Gallery, warn: Callable[[str], None]) -> Version | None:
+    """Makes good what an interrupted publish left, before anything is planned: as roll_forward, but a torn commit is
+    set aside first, which warn is told. Only for the holder of the publisher's lock."""
     torn = set_aside_torn_entry(gallery)
     if torn:
         warn(torn)
-    roll_forward(gallery)
+    return roll_forward(gallery)
 
 
 def roll_forward(gallery: Gallery) -> Version | None:

@@ -18,14 +18,7 @@ from foundation.errors import InputError
 from indexer.gallery import Gallery, Version
 from indexer.limits import OF_QUALITY, Limits
 from indexer.outcomes import BY_QUALITY, EMBEDDED, Outcome, Rejection
-from indexer.publish import (
-    KNOWN_PROBE,
-    KnownProbes,
-    about_commit,
-    begin_publishing,
-    duplicate_detail,
-    roll_forward,
-)
+from indexer.publish import KNOWN_PROBE, KnownProbes, about_commit, duplicate_detail, finish_interrupted, roll_forward
 from indexer.quality import Quality, require_quality
 from indexer.schema import PHOTOS
 from indexer.table import commit_rows, count_outcomes, open_table, read_rows
@@ -180,17 +173,17 @@ def requalify(
     limits: Callable[[Version], Limits],
     before_publish: Callable[[Requalification], None],
     known_probes: KnownProbes,
-    warn: Callable[[str], None],
+    warn: Callable[[str], None] = lambda _: None,
 ) -> tuple[Requalification, Version | None]:
     """Holds the newest version's photos against other limits and publishes what that changes.
 
     limits: given the version. before_publish: asks once more whether this may be published, and raises where it may
-    not. warn: told of what a power cut left torn. Returns what was found, and the new version, None where nothing
-    changed. Safe to repeat after any crash.
+    not. warn: is told of a torn commit that was set aside. Returns what was found, and the new version, None where
+    nothing changed. Safe to repeat after any crash.
     Raises GalleryError where another run is at work.
     """
     with gallery.only_publisher():
-        begin_publishing(gallery, warn)
+        finish_interrupted(gallery, warn)
         version = gallery.version()
         found = judge_again(gallery, limits(version), known_probes)
         if found.changes_nothing:

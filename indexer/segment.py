@@ -78,16 +78,6 @@ def is_done(reference: SegmentReference) -> bool:
         return False
 
 
-def digest_path(reference: SegmentReference) -> Path:
-    """Returns where the SHA-256 of the segment's file is kept: without it the file is not done."""
-    return Path(reference.target).with_suffix(".sha256")
-
-
-def write_digest(reference: SegmentReference) -> None:
-    """Writes the digest of the segment's file as it is now."""
-    write_whole(digest_path(reference), digest_file(Path(reference.target)).encode())
-
-
 def begin_taking(run: Run) -> Path:
     """Returns an empty folder by which the workers of this call share out the segments; see take_segment."""
     for left in run.folder.glob(f"{TAKEN}*"):
@@ -102,6 +92,16 @@ def take_segment(reference: SegmentReference, taken: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def digest_path(reference: SegmentReference) -> Path:
+    """Returns where the SHA-256 of the segment's file is kept: without it the file is not done."""
+    return Path(reference.target).with_suffix(".sha256")
+
+
+def write_digest(reference: SegmentReference) -> None:
+    """Writes the digest of the segment's file as it is now."""
+    write_whole(digest_path(reference), digest_file(Path(reference.target)).encode())
 
 
 def read_segment(reference: SegmentReference) -> Segment:

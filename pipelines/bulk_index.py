@@ -20,7 +20,7 @@ from indexer.blazeface import converted_detector
 from indexer.gallery import Gallery, Version
 from indexer.job import IndexJob
 from indexer.models import converted_network
-from indexer.publish import KnownProbes, begin_publishing, publish_run, settle_run
+from indexer.publish import KnownProbes, finish_interrupted, publish_run, settle_run
 from indexer.run import Run, clear_leftovers, require_same_model, require_whole, start_run, unfinished_runs
 from indexer.segment import SegmentReference, begin_taking, is_done, plan_segments
 from pipelines.progress import Progress
@@ -75,7 +75,7 @@ def run_job(
     workers = job.workers or core_count()
     gallery.make_folders()
     with gallery.only_publisher():
-        begin_publishing(gallery, progress.warns)
+        finish_interrupted(gallery, progress.warns)
         clear_leftovers(gallery)
         run, resumed = _run_to_do(gallery, job, workers, progress)
         require_whole(run)

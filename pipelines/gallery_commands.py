@@ -200,12 +200,12 @@ def rollback(
       afterfact gallery rollback county 3 --reason "wrong archive indexed"
     """
     from access.gate import Gate
-    from indexer.publish import begin_publishing, require_earlier, roll_back
+    from indexer.publish import finish_interrupted, require_earlier, roll_back
 
     opened = _open(context, name)
     gate = Gate.open(home_folder(context))
     with opened.only_publisher():
-        begin_publishing(opened, lambda told: click.echo(f"afterfact gallery: {told}", err=True))
+        finish_interrupted(opened, lambda torn: click.echo(f"afterfact gallery: {torn}", err=True))
         before = opened.version().number
         require_earlier(opened, number)  # before the ledger says that it was done
         gate.record(

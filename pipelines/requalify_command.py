@@ -91,7 +91,7 @@ def requalify(
             lambda present: work.new_limits(present.limits, job, given),
             decide_again,
             gate.probes_among,
-            lambda told: click.echo(f"afterfact gallery: {told}", err=True),
+            lambda torn: click.echo(f"afterfact gallery: {torn}", err=True),
         )
     if as_json:
         print_json({**found.as_json(), "gallery": name, "version": version and version.number, "dry_run": dry_run})

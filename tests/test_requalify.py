@@ -60,7 +60,7 @@ def gallery_with(_indexed_with, tmp_path):
 
 
 def with_limits(gallery, limits, known_probes=no_probes):
-    return requalify(gallery, lambda version: limits, lambda found: None, known_probes, pytest.fail)
+    return requalify(gallery, lambda version: limits, lambda found: None, known_probes)
 
 
 def what_is_kept(gallery):
@@ -135,7 +135,7 @@ def test_nobody_with_several_faces_is_enrolled_by_any_limits(gallery_with):
 def test_what_changes_nothing_is_no_version(gallery_with):
     gallery = gallery_with(Limits())
     asked = []
-    found, version = requalify(gallery, lambda version: Limits(), asked.append, no_probes, pytest.fail)
+    found, version = requalify(gallery, lambda version: Limits(), asked.append, no_probes)
     assert (version, found.changes, asked, gallery.version_numbers()) == (None, {}, [], [0])
 
 
@@ -162,7 +162,7 @@ def test_a_refusal_before_publishing_publishes_nothing(gallery_with):
         raise GalleryError("a moratorium was declared meanwhile")
 
     with pytest.raises(GalleryError, match="moratorium"):
-        requalify(gallery, lambda version: NARROW, refuse, no_probes, pytest.fail)
+        requalify(gallery, lambda version: NARROW, refuse, no_probes)
     assert gallery.version_numbers() == [0]
     assert with_limits(gallery, NARROW)[1].number == 1
 
@@ -260,9 +260,7 @@ def test_a_later_run_keeps_held_photos_and_judges_new_ones_by_its_own_limits(gal
     indexed = index_archive(gallery.home, more)
     assert (indexed.accounting.enrolled, indexed.version.limits) == (1, NARROW.of_quality)
     assert indexed.version.about["account"]["limits"] == Limits().of_quality
-    found, _ = requalify(
-        gallery, lambda version: new_limits(version.limits, None, {}), lambda found: None, no_probes, pytest.fail
-    )
+    found, _ = requalify(gallery, lambda version: new_limits(version.limits, None, {}), lambda found: None, no_probes)
     assert len(found.changes) == 1
     assert rows_of(gallery)["new.jpg"]["outcome"] == "LOW_SHARPNESS"
     index_archive(gallery.home, _archive, limits=NARROW, quiet=False)
