@@ -12,9 +12,10 @@ from handmade import label, ledger_of, reseal, write_version
 
 from access.gate import Gate, Permit, Refused, Request
 from foundation.errors import EXIT_CHOICE, EXIT_REFUSED, InputError
+from indexer.extractor import FaceExtractor
 from indexer.gallery import Gallery, GalleryError
 from indexer.models import ModelError
-from search import session as session_module
+from search import looking
 from search.lead import Lead
 from search.session import FaceChoiceNeeded, ProbeError, SearchSession
 
@@ -60,13 +61,13 @@ def searches(home):
 def photos_read(monkeypatch):
     """Lists what is asked of helper processes, the only place where a session's photos are read."""
     asked = []
-    real = session_module.FaceExtractor.begin
+    real = FaceExtractor.begin
 
     def begin(self, path, probe=False):
         asked.append(path)
         return real(self, path, probe)
 
-    monkeypatch.setattr(session_module.FaceExtractor, "begin", begin)
+    monkeypatch.setattr(FaceExtractor, "begin", begin)
     return asked
 
 
@@ -201,13 +202,13 @@ def test_a_refused_probe_that_is_no_file_is_not_even_opened_and_an_allowed_one_i
 
 
 def test_a_moratorium_declared_while_the_photo_is_looked_at_refuses(indexed_home, open_session, monkeypatch, probe):
-    real = session_module.FaceExtractor.begin
+    real = FaceExtractor.begin
 
     def begin(self, path, probe=False):
         declare(indexed_home)
         return real(self, path, probe)
 
-    monkeypatch.setattr(session_module.FaceExtractor, "begin", begin)
+    monkeypatch.setattr(FaceExtractor, "begin", begin)
     session = open_session(indexed_home)
     with pytest.raises(Refused, match="until there is a law"):
         session.search(probe)
@@ -297,16 +298,16 @@ def test_a_failed_search_leaves_nothing_that_the_next_probe_could_be_answered_wi
     indexed_home, open_session, monkeypatch, probe, drawn
 ):
     """The helper is at work on the first probe when the embedder fails; its answer must not become the second's."""
-    real = session_module.Embedder
+    real = looking.Embedder
 
     def absent():
         raise ModelError("the network is gone")
 
     session = open_session(indexed_home)
-    monkeypatch.setattr(session_module, "Embedder", absent)
+    monkeypatch.setattr(looking, "Embedder", absent)
     with pytest.raises(ModelError):
         session.search(probe)
-    monkeypatch.setattr(session_module, "Embedder", real)
+    monkeypatch.setattr(looking, "Embedder", real)
 
     assert session.search(drawn.list_path.parent / "probes" / "S0007.jpg").candidates[0].subject == "S0007"
 
