@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,7 +119,11 @@ def search(
     told: list[dict[str, Any]] = []
     worst = EXIT_DONE
     try:
-        with SearchSession(home_folder(context), credential, request, helper) as session, _counted(photos) as count:
+        with (
+            SearchSession(home_folder(context), credential, request, helper) as session,
+            _counted(photos) as count,
+            _interrupted_between(photos) as interrupt,
+        ):
             for photo, answer in zip(photos, session.search_each(photos, k, by, face), strict=True):
                 worst = _worse(worst, _tell(answer, photo, numbered, told, quiet=as_json))
                 if report is not None and not isinstance(answer, Exception):
@@ -126,6 +131,7 @@ def search(
                 if not as_json:
                     session.handed_out()
                 count(len(told))
+                interrupt()
     except KeyboardInterrupt:
         click.echo(
             f"afterfact search: interrupted; {len(told):,} of {len(photos):,} probes were answered, each with its "
@@ -182,6 +188,31 @@ def _counted(photos: list[Path]) -> Iterator[Callable[[int], None]]:
         yield counter.done
     finally:
         counter.close()
+
+
+@contextlib.contextmanager
+def _interrupted_between(photos: list[Path]) -> Iterator[Callable[[], None]]:
+    """Gives what raises KeyboardInterrupt where Ctrl-C was pressed: what is recorded as answered is shown before.
+
+    Pressed once more, or where there is one probe, it interrupts at once.
+    """
+    pressed = False
+
+    def hold_back(*_: object) -> None:
+        nonlocal pressed
+        if pressed or len(photos) == 1:
+            raise KeyboardInterrupt
+        pressed = True
+
+    def interrupt() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, hold_back)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _tell(

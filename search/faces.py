@@ -36,6 +36,9 @@ class GalleryFaces:
         _require_fit(self.version)
         import faiss
 
+        # One probe is compared on one thread whatever this says: a second one only spins beside it, and takes the core
+        # from those who decode and embed the next probes.
+        faiss.omp_set_num_threads(1)
         try:
             # The plain IO_FLAG_MMAP reads a flat index into memory all the same; this one maps it.
             self._index = faiss.read_index(str(self.version.folder / FACES), faiss.IO_FLAG_MMAP_IFC)
@@ -77,7 +80,7 @@ class GalleryFaces:
         return listed
 
     def _measured(self, embedding: np.ndarray, rows: np.ndarray) -> list[Neighbour]:
-        vectors = np.stack([self._index.reconstruct(int(row)) for row in rows]).astype(np.float64)
+        vectors = self._index.reconstruct_batch(rows).astype(np.float64)
         distances = np.sqrt(((vectors - embedding.astype(np.float64)) ** 2).sum(axis=1))
         labels = self._labels.take(_as_arrow(rows)).to_pylist()
         found = [Neighbour(float(distance), label) for distance, label in zip(distances, labels, strict=True)]
