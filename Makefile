@@ -11,7 +11,8 @@ AFTERFACT_DATA ?= ../shared/data
 export AFTERFACT_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill lint format types docs docs-check bench bench-budget bench-mirrored bench-access pins clean
+.PHONY: help setup demo test test-kill lint format types docs docs-check bench bench-budget bench-mirrored bench-access \
+        bench-probes pins clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -68,6 +69,9 @@ bench-mirrored: $(READY) ## Measure what averaging chip and mirrored chip buys a
 
 bench-access: $(READY) ## Measure a decision with its ledger entry, and verification, at N entries (N=1000000)
 	$(BIN)/python benchmarks/access_bench.py $(N)
+
+bench-probes: $(READY) ## Measure many probes in one search: N=1000 probes, FACES=300000 in the gallery
+	$(BIN)/python benchmarks/many_probes.py $(or $(N),1000) $(or $(FACES),300000)
 
 pins: ## Compile requirements/pins.txt anew from setup.py
 	$(BIN)/uv pip compile --quiet setup.py --extra test --python-version 3.11 --override requirements/overrides.txt \

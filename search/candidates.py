@@ -58,14 +58,23 @@ def list_candidates(faces: GalleryFaces, embedding: np.ndarray, k: int, by: str)
     by "subject": one line a subject, its nearest encounter (a photo without a subject stands for itself);
     by "encounter": every photo.
     """
+    return list_candidates_each(faces, embedding[None], k, by)[0]
+
+
+def list_candidates_each(faces: GalleryFaces, embeddings: np.ndarray, k: int, by: str) -> list[list[Candidate]]:
+    """Returns what list_candidates() returns for each of the embeddings, float32 (n, 128)."""
     require_list(k, by)
-    wanted = k if by == "encounter" else 4 * k
+    together = faces.nearest_each(embeddings, k if by == "encounter" else 4 * k)
+    return [_list_one(faces, *one, k, by) for one in zip(embeddings, together, strict=True)]
+
+
+def _list_one(faces: GalleryFaces, embedding: np.ndarray, found: list[Neighbour], k: int, by: str) -> list[Candidate]:
+    """Returns the candidates among found, having looked further where these are of too few subjects."""
     while True:
-        found = faces.nearest(embedding, wanted)
         lines = found if by == "encounter" else _one_a_subject(found)
         if len(lines) >= k or len(found) == len(faces):
             return [_candidate(rank, one) for rank, one in enumerate(lines[:k], start=1)]
-        wanted *= 4
+        found = faces.nearest(embedding, 4 * len(found))
 
 
 def _one_a_subject(found: list[Neighbour]) -> list[Neighbour]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +13,7 @@ import click
 
 from foundation.errors import EXIT_CHOICE, EXIT_DONE, EXIT_ERROR, AfterfactError, InputError
 from foundation.files import write_whole
+from foundation.progress import Counter
 from foundation.terminal import (
     CONTEXT,
     as_json,
@@ -27,7 +31,9 @@ from indexer.suffixes import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
     from search.lead import Lead
-    from search.session import FaceChoiceNeeded, SearchSession
+    from search.session import FaceChoiceNeeded, ProbeError, SearchSession
+
+FEW = 20  # probes up to which nobody needs to be told how far a search is
 
 
 @click.command(context_settings=CONTEXT)
@@ -113,14 +119,26 @@ def search(
     told: list[dict[str, Any]] = []
     worst = EXIT_DONE
     try:
-        with SearchSession(home_folder(context), credential, request, helper) as session:
-            for photo in photos:
-                code, lead = _search_one(session, photo, (k, by, face), numbered, told, quiet=as_json)
-                worst = _worse(worst, code)
-                if lead is not None and report is not None:
-                    told[-1]["report"] = _write_report(session, lead, photo, report, several=len(photos) > 1)
+        with (
+            SearchSession(home_folder(context), credential, request, helper) as session,
+            _counted(photos) as count,
+            _interrupted_between(photos) as interrupt,
+        ):
+            for photo, answer in zip(photos, session.search_each(photos, k, by, face), strict=True):
+                worst = _worse(worst, _tell(answer, photo, numbered, told, quiet=as_json))
+                if report is not None and not isinstance(answer, Exception):
+                    told[-1]["report"] = _write_report(session, answer, photo, report, several=len(photos) > 1)
                 if not as_json:
                     session.handed_out()
+                count(len(told))
+                interrupt()
+    except KeyboardInterrupt:
+        click.echo(
+            f"afterfact search: interrupted; {len(told):,} of {len(photos):,} probes were answered, each with its "
+            "ledger entry, and the others were not",
+            err=True,
+        )
+        raise
     finally:
         if as_json and told:  # what was recorded as answered is shown, even where a later probe is refused
             print_json(told)
@@ -158,32 +176,63 @@ def _same(one: Path, other: Path) -> bool:
     return False
 
 
-def _search_one(
-    session: SearchSession,
-    photo: Path,
-    asked: tuple[int, str, int | None],
-    numbered: Path | None,
-    told: list[dict[str, Any]],
-    quiet: bool,
-) -> tuple[int, Lead | None]:
-    """Returns the exit code and the lead, if there is one, and adds to told what machines are told of the probe."""
+@contextlib.contextmanager
+def _counted(photos: list[Path]) -> Iterator[Callable[[int], None]]:
+    """Gives what tells how many probes are answered, where they are many."""
+    if len(photos) <= FEW:
+        yield lambda count: None
+        return
+    # Where the answers come out on the same terminal, they would run through a bar.
+    counter = Counter("afterfact search", "searching", "probes", len(photos), bar=not sys.stdout.isatty())
+    try:
+        yield counter.done
+    finally:
+        counter.close()
+
+
+@contextlib.contextmanager
+def _interrupted_between(photos: list[Path]) -> Iterator[Callable[[], None]]:
+    """Gives what raises KeyboardInterrupt where Ctrl-C was pressed: what is recorded as answered is shown before.
+
+    Pressed once more, or where there is one probe, it interrupts at once.
+    """
+    pressed = False
+
+    def hold_back(*_: object) -> None:
+        nonlocal pressed
+        if pressed or len(photos) == 1:
+            raise KeyboardInterrupt
+        pressed = True
+
+    def interrupt() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, hold_back)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _tell(
+    answer: Lead | ProbeError, photo: Path, numbered: Path | None, told: list[dict[str, Any]], quiet: bool
+) -> int:
+    """Shows the answer to a probe, adds to told what machines are told of it, and returns its exit code."""
     from search.session import FaceChoiceNeeded, ProbeError
 
-    k, by, face = asked
-    try:
-        lead = session.search(photo, k=k, by=by, face=face)
-    except ProbeError as error:
-        receipt = error.receipt
-        about = {"outcome": error.outcome, "message": str(error), "entry": receipt.number, "head": receipt.head}
+    if isinstance(answer, ProbeError):
+        receipt = answer.receipt
+        about = {"outcome": answer.outcome, "message": str(answer), "entry": receipt.number, "head": receipt.head}
         told.append({"file": readable(str(photo)), **about})
-        click.echo(f"afterfact search: {printable(str(error))} (ledger entry {receipt.number})", err=True)
-        if isinstance(error, FaceChoiceNeeded):
-            told[-1] |= {"faces": error.faces, "numbered": _write_numbered(error, photo, numbered)}
-        return error.exit_code, None
-    told.append({"file": readable(str(photo)), **lead.as_json(), "report": None})
+        click.echo(f"afterfact search: {printable(str(answer))} (ledger entry {receipt.number})", err=True)
+        if isinstance(answer, FaceChoiceNeeded):
+            told[-1] |= {"faces": answer.faces, "numbered": _write_numbered(answer, photo, numbered)}
+        return answer.exit_code
+    told.append({"file": readable(str(photo)), **answer.as_json(), "report": None})
     if not quiet:
-        _print_lead(lead, photo)
-    return EXIT_DONE, lead
+        _print_lead(answer, photo)
+    return EXIT_DONE
 
 
 def _worse(one: int, other: int) -> int:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from indexer.extraction import Extraction
+from indexer.face import Face
+from indexer.locations import readable
 from indexer.quality import Quality
+from search.advice import advise
 from search.candidates import Candidate
 
 NOTICE = (
@@ -26,6 +31,26 @@ class Probe:
     box: tuple[int, int, int, int]
     quality: Quality
     advice: list[str]
+
+
+def box_of(face: Face) -> tuple[int, int, int, int]:
+    """Returns where a face is in its photo: left, top, right, bottom, in upright pixels."""
+    box = face.detection
+    return box.left, box.top, box.right, box.bottom
+
+
+def describe_probe(path: Path, extraction: Extraction, face: Face) -> Probe:
+    """Returns the probe photo as it was searched with one of its faces."""
+    return Probe(
+        name=readable(path.name),
+        digest=extraction.digest,
+        width=extraction.width,
+        height=extraction.height,
+        faces=len(extraction.faces),
+        box=box_of(face),
+        quality=face.quality,
+        advice=advise(face.quality),
+    )
 
 
 @dataclass(frozen=True)

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import replace
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from access.gate import Gate, Permit, Receipt, Request
+import numpy as np
+
+from access.gate import Gate, Permit, Receipt, Refused, Request
 from foundation.errors import EXIT_CHOICE, AfterfactError, InputError
 from foundation.files import digest_file
-from indexer.embedder import Embedder
 from indexer.extraction import Extraction
-from indexer.extractor import FaceExtractor
-from indexer.face import Face
 from indexer.gallery import Gallery, GalleryError
 from indexer.helper_process import HelperProcess
 from indexer.limits import Limits
 from indexer.locations import photo_at, readable
-from indexer.outcomes import ABOUT, Outcome
-from search.advice import advise
-from search.candidates import USUAL, Candidate, format_distance, list_candidates, require_list
+from indexer.outcomes import ABOUT
+from search.candidates import USUAL, Candidate, format_distance, list_candidates_each, require_list
 from search.faces import GalleryFaces
-from search.lead import Lead, Probe
+from search.lead import Lead, Probe, box_of, describe_probe
+from search.looking import Looked, Looker
+
+WINDOW = 16  # probes searched in one pass over the gallery; twice as many at most are asked about ahead
 
 
 class ProbeError(AfterfactError):
@@ -45,8 +49,17 @@ class FaceChoiceNeeded(ProbeError):
         self.numbered = numbered
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A probe that may be searched, and is being looked at. Its answer is decided on once more."""
+
+    probe: Path
+    permit: Permit
+    looked: Future[Looked]
+
+
 class SearchSession:
-    """Searches one gallery for one requester, a probe at a time, each with its own decisions and entry.
+    """Searches one gallery for one requester, each probe with its own decisions and entry.
 
     Models and gallery are opened on first use and kept. Use as a context manager.
     """
@@ -61,16 +74,15 @@ class SearchSession:
         self._home = home
         self._credential = credential
         self._request = request
-        self._extractor = FaceExtractor(None, Limits(), helper)
+        self._looker = Looker(helper)
         self._gate: Gate | None = None
         self._faces: GalleryFaces | None = None
-        self._embedder: Embedder | None = None
 
     def __enter__(self) -> SearchSession:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._extractor.close()
+        self._looker.close()
         self.handed_out()
 
     def search(self, probe: Path, k: int = USUAL, by: str = "subject", face: int | None = None) -> Lead:
@@ -80,22 +92,79 @@ class SearchSession:
         ProbeError where it has no usable face, FaceChoiceNeeded where it has several and face is None;
         InputError for k, by or face outside what is allowed; GalleryError where the gallery does not fit.
         """
+        (answer,) = self.search_each([probe], k, by, face)
+        if isinstance(answer, ProbeError):
+            raise answer
+        return answer
+
+    def search_each(
+        self, probes: Sequence[Path], k: int = USUAL, by: str = "subject", face: int | None = None
+    ) -> Iterator[Lead | ProbeError]:
+        """Yields the answer to each probe photo, in the order given: its lead, or why there is none.
+
+        Probes are asked about and looked at up to 2 * WINDOW ahead; each is decided on before it is decoded, and
+        again when its answer is recorded, right before that is yielded: show it before taking the next. Raises as
+        search() does for a single probe, after the answers before it; the probes after it then are not answered.
+        """
         require_list(k, by)
         if self._gate is None:
             self._gate = Gate.open(self._home)
+        self._looker.expect(len(probes))
+        left, ahead = iter(probes), deque[_Asked]()
+        ended: Exception | None = None
+        try:
+            while True:
+                while ended is None and len(ahead) < 2 * WINDOW and (probe := next(left, None)) is not None:
+                    try:
+                        ahead.append(self._ask(probe, k, face))
+                    except Exception as error:
+                        ended = error  # its turn comes once those before it are answered
+                if not ahead:
+                    break
+                window = [ahead.popleft() for _ in range(min(WINDOW, len(ahead)))]
+                yield from self._answer_window(window, k, by, face)
+        except Refused as refused:
+            raise _both(refused, ended) from None
+        finally:
+            for one in ahead:
+                one.looked.cancel()
+        if ended is not None:
+            raise ended
+
+    def _ask(self, probe: Path, k: int, face: int | None) -> _Asked:
+        assert self._gate is not None
         request = replace(self._request, k=k, probe=_digest_probe(probe))
         permit = self._gate.ask(self._credential, request)
         # A gallery that does not fit is refused before the photo is decoded; the rest is loaded beside its decoding.
-        gallery = self._present_faces(permit)
-        extraction = self._extract(probe)
-        if extraction.digest and extraction.digest != request.probe:
-            raise InputError(f"probe {readable(str(probe))} changed after it was decided on; search again")
-        assert self._embedder is not None
-        chosen = self._choose(permit, gallery, probe, extraction, face)
-        embedding = self._embedder.embed_chips(chosen.chip[None])[0]
-        candidates = list_candidates(gallery, embedding, k, by)
-        receipt = self._record(permit, gallery, extraction, "CANDIDATES", candidates, {"k": k, "by": by})
-        return _lead(permit, receipt, gallery, _probe(probe, extraction, chosen), candidates, by)
+        mirrored = self._present_faces(permit).version.mirrored
+        return _Asked(probe, permit, self._looker.begin(probe, face, mirrored))
+
+    def _answer_window(self, window: list[_Asked], k: int, by: str, face: int | None) -> Iterator[Lead | ProbeError]:
+        """Searches a window's probes in one pass over the gallery, then records and yields one after the other."""
+        seen: list[Looked] = []
+        failed: Exception | None = None
+        for one in window:
+            try:
+                seen.append(one.looked.result())
+            except Exception as error:
+                failed = error
+                break
+        gallery = self._present_faces(window[0].permit)  # one published meanwhile is taken
+        embeddings = [looked.embedding for looked in seen if looked.embedding is not None]
+        listed = iter(list_candidates_each(gallery, np.stack(embeddings), k, by) if embeddings else [])
+        for one, looked in zip(window, seen, strict=False):
+            extraction = looked.extraction
+            if extraction.digest and extraction.digest != one.permit.request.probe:
+                raise InputError(f"probe {readable(str(one.probe))} changed after it was decided on; search again")
+            if looked.face is None:
+                yield self._without_face(one, gallery, extraction, face)
+                continue
+            candidates = next(listed)
+            receipt = self._record(one.permit, gallery, extraction, "CANDIDATES", candidates, {"k": k, "by": by})
+            probe = describe_probe(one.probe, extraction, looked.face)
+            yield _lead(one.permit, receipt, gallery, probe, candidates, by)
+        if failed is not None:
+            raise failed
 
     def handed_out(self) -> None:
         """Says that the answers so far have been shown: whoever declares a moratorium waits for that."""
@@ -104,24 +173,14 @@ class SearchSession:
 
     def crop(self, candidate: Candidate) -> bytes | None:
         """Returns a JPEG of a candidate's face, or None where its photo is gone or holds another picture now."""
-        photo = photo_at(candidate.location, candidate.place)
-        return self._extractor.crop_face(photo, candidate.box, candidate.photo_digest)
+        with self._looker.extractor() as extractor:
+            photo = photo_at(candidate.location, candidate.place)
+            return extractor.crop_face(photo, candidate.box, candidate.photo_digest)
 
     def crop_probe(self, path: Path, probe: Probe) -> bytes | None:
         """Returns a JPEG of the probe's searched face."""
-        return self._extractor.crop_face(str(path), probe.box, probe.digest)
-
-    def _extract(self, probe: Path) -> Extraction:
-        """Returns the probe's extraction, and loads the embedder, as the gallery's faces were embedded, beside it."""
-        assert self._faces is not None
-        extracted = self._extractor.begin(str(probe), probe=True)
-        try:
-            if self._embedder is None:
-                self._embedder = Embedder(mirrored=self._faces.version.mirrored)
-            return extracted()
-        except BaseException:
-            self._extractor.close()  # an answer left waiting would be taken for the next probe's
-            raise
+        with self._looker.extractor() as extractor:
+            return extractor.crop_face(str(path), probe.box, probe.digest)
 
     def _present_faces(self, permit: Permit) -> GalleryFaces:
         """Returns the gallery's newest version, opened. One that does not fit leaves an entry, as any refusal does."""
@@ -136,35 +195,33 @@ class SearchSession:
             raise
         return self._faces
 
-    def _choose(
-        self, permit: Permit, gallery: GalleryFaces, probe: Path, extraction: Extraction, face: int | None
-    ) -> Face:
-        found, name = len(extraction.faces), readable(str(probe))
-        if extraction.outcome is Outcome.MULTIPLE_FACES and face is None:
-            receipt = self._record(permit, gallery, extraction, extraction.outcome.value, [], {})
-            boxes = [_box(one) for one in extraction.faces]
-            raise FaceChoiceNeeded(
-                f"probe {name} shows {found} faces; see the numbered picture and choose with --face 1 to {found}",
-                extraction.outcome.value,
-                receipt,
-                found,
-                self._extractor.number_faces(str(probe), boxes, extraction.digest),
-            )
+    def _without_face(
+        self, asked: _Asked, gallery: GalleryFaces, extraction: Extraction, face: int | None
+    ) -> ProbeError:
+        """Records and returns why a probe has no face to search with. Raises InputError where `face` names none."""
+        found, name = len(extraction.faces), readable(str(asked.probe))
+        outcome = "FACE_NOT_THERE" if found and face is not None else extraction.outcome.value
+        receipt = self._record(asked.permit, gallery, extraction, outcome, [], {})
         if not found:
-            receipt = self._record(permit, gallery, extraction, extraction.outcome.value, [], {})
-            raise ProbeError(
-                f"probe {name}: {extraction.outcome.value}, {ABOUT[extraction.outcome]} ({extraction.detail}); "
-                "nothing was searched",
-                extraction.outcome.value,
-                receipt,
+            about = ABOUT[extraction.outcome]
+            return ProbeError(
+                f"probe {name}: {outcome}, {about} ({extraction.detail}); nothing was searched", outcome, receipt
             )
-        if face is not None and not 1 <= face <= found:
-            receipt = self._record(permit, gallery, extraction, "FACE_NOT_THERE", [], {})
+        if face is not None:
             raise InputError(
                 f"--face is {face} and probe {name} shows {found}; give a number from 1 to {found} "
                 f"(ledger entry {receipt.number})"
             )
-        return extraction.faces[(face or 1) - 1]
+        boxes = [box_of(one) for one in extraction.faces]
+        with self._looker.extractor() as extractor:
+            numbered = extractor.number_faces(str(asked.probe), boxes, extraction.digest)
+        return FaceChoiceNeeded(
+            f"probe {name} shows {found} faces; see the numbered picture and choose with --face 1 to {found}",
+            outcome,
+            receipt,
+            found,
+            numbered,
+        )
 
     def _record(
         self,
@@ -198,6 +255,14 @@ class SearchSession:
         return self._gate.answer(permit, body, details)
 
 
+def _both(refused: Refused, ahead: Exception | None) -> Refused:
+    """Returns a refusal that tells of the one that a later probe, asked about ahead, had met already."""
+    if not isinstance(ahead, Refused) or ahead.receipt is None:
+        return refused
+    told = f"{refused}; a later probe was refused as well (ledger entry {ahead.receipt.number})"
+    return Refused(told, refused.decision, refused.receipt)
+
+
 def _digest_probe(probe: Path) -> str | None:
     """Returns the SHA-256 of the probe's bytes, by which the rules know it again; None where it is no photo at all."""
     try:
@@ -207,24 +272,6 @@ def _digest_probe(probe: Path) -> str | None:
         return digest_file(probe)
     except OSError:
         return None
-
-
-def _box(face: Face) -> tuple[int, int, int, int]:
-    box = face.detection
-    return box.left, box.top, box.right, box.bottom
-
-
-def _probe(path: Path, extraction: Extraction, face: Face) -> Probe:
-    return Probe(
-        name=readable(path.name),
-        digest=extraction.digest,
-        width=extraction.width,
-        height=extraction.height,
-        faces=len(extraction.faces),
-        box=_box(face),
-        quality=face.quality,
-        advice=advise(face.quality),
-    )
 
 
 def _lead(

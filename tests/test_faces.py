@@ -182,3 +182,37 @@ def test_a_gallery_without_a_version_says_what_makes_one(tmp_path):
 
     with pytest.raises(GalleryError, match="run afterfact index"):
         GalleryFaces(Gallery(tmp_path, "county"))
+
+
+def listed(found):
+    return [(one.distance, one.label["location"]) for one in found]
+
+
+@pytest.mark.parametrize("probes", [1, 2, 16, 40])
+@pytest.mark.parametrize("count", [1, 20, 80, 399, 400])
+def test_many_probes_at_once_get_what_each_gets_alone(tmp_path, vectors, probes, count):
+    faces = GalleryFaces(write_version(tmp_path, vectors))
+    near = vectors[:probes] + np.random.default_rng(13).normal(0, 0.02, (probes, 128)).astype(np.float32)
+
+    together = faces.nearest_each(near, count)
+
+    assert [listed(found) for found in together] == [listed(faces.nearest(one, count)) for one in near]
+
+
+@pytest.mark.parametrize("spread", [0, 1e-8, 1e-7, 1e-5])
+def test_what_rounding_could_confuse_is_the_same_together_and_alone(tmp_path, spread):
+    """More faces than are spare lie about equally far: matrix products, as FAISS makes of many probes, round otherwise
+    than the sums that it makes of one, and would put other faces on the list."""
+    draw = np.random.default_rng(17)
+    vectors = (draw.normal(0, 0.12, (1, 128)) + draw.normal(0, 1, (500, 128)) * spread).astype(np.float32)
+    vectors[::5] = draw.normal(0, 0.12, (100, 128))
+    faces = GalleryFaces(write_version(tmp_path, vectors))
+    probes = np.concatenate([vectors[:25], draw.normal(0, 0.12, (25, 128)).astype(np.float32)])
+
+    for count in (1, 20, 80, 200):
+        together = faces.nearest_each(probes, count)
+        assert [listed(found) for found in together] == [listed(faces.nearest(one, count)) for one in probes]
+
+
+def test_no_probes_at_all_are_no_lists(tmp_path, vectors):
+    assert GalleryFaces(write_version(tmp_path, vectors)).nearest_each(np.empty((0, 128), np.float32), 20) == []

@@ -1,6 +1,8 @@
 """`afterfact search` as an investigator runs it: exit codes, what is printed, and what is in the ledger by then."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -256,3 +258,68 @@ def test_code_that_lies_beside_the_evidence_is_not_run(indexed_home, tmp_path, p
     ended = subprocess.run(command, cwd=tmp_path, timeout=120, check=False)
 
     assert (ended.returncode, (tmp_path / "ran").exists()) == (0, False)
+
+
+@pytest.fixture
+def many_probes(drawn, tmp_path):
+    """A folder of 60 probes, whose answers no pipe holds unread: a search waits in it until it is read on."""
+    there = sorted((drawn.list_path.parent / "probes").glob("*.jpg"))
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(60):
+        (folder / f"{number:02d}.jpg").symlink_to(there[number % len(there)])
+    return folder
+
+
+@pytest.fixture
+def begun_search(indexed_home, many_probes):
+    """A search in a process of its own, at work: its first answer has been read, and no more than that."""
+    command = [sys.executable, "-m", "afterfact", "--home", indexed_home.path, "search", many_probes, "-k", "50"]
+    asked = ("--gallery", "county", "--case", "2026-0117", "--purpose", "robbery", "--by", "encounter")
+    with subprocess.Popen(
+        [*command, *asked, "--credential-file", indexed_home.sheriff],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("AFTERFACT_")},
+    ) as process:
+        while not process.stdout.readline().startswith("Ledger entry"):
+            assert process.poll() is None
+        yield process
+        process.kill()
+
+
+def answered(home):
+    return sum(one["type"] == "search.answered" for one in ledger_of(home, limit=100))
+
+
+def test_a_moratorium_stops_a_search_that_another_process_is_in_the_middle_of(indexed_home, begun_search):
+    terms = ("--kind", "sheriff", "--for", "1y", "--reason", "until there is a law")
+    done(indexed_home.run("moratorium", "declare", "pause", *terms, credential=indexed_home.operator))
+    out, err = begun_search.communicate(timeout=120)
+
+    assert begun_search.returncode == 3
+    assert "until there is a law" in err.splitlines()[-1]
+    shown = 1 + out.count("Ledger entry")
+    assert shown == answered(indexed_home) < 60
+    numbers = [one["number"] for one in ledger_of(indexed_home, limit=100) if one["type"] == "search.answered"]
+    (declared,) = (one["number"] for one in ledger_of(indexed_home, 100) if one["type"] == "moratorium.declared")
+    assert max(numbers) < declared
+
+
+def test_ctrl_c_says_how_many_probes_were_answered(indexed_home, begun_search):
+    begun_search.send_signal(signal.SIGINT)
+    out, err = begun_search.communicate(timeout=120)
+
+    assert begun_search.returncode == 130
+    count = int(re.search(r"interrupted; (\d+) of 60 probes were answered", err)[1])
+    assert count == answered(indexed_home) == 1 + out.count("Ledger entry") < 60
+    assert "Traceback" not in err
+    done(indexed_home.run("audit", "verify"))
+
+
+def test_long_searches_tell_how_far_they_are_and_never_among_the_answers(search, many_probes):
+    told = done(search(many_probes, "--json", "-k", 2))
+
+    assert [Path(one["file"]).name for one in told.json()] == [f"{number:02d}.jpg" for number in range(60)]
+    assert re.search(r"^afterfact search: 60 of 60 probes, [0-9.]+ probes/s, 0 min 00 s left$", told.err, re.MULTILINE)

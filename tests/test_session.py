@@ -16,9 +16,12 @@ from access.gate import Gate, Permit, Refused, Request
 from foundation.errors import EXIT_CHOICE, EXIT_REFUSED, InputError
 from indexer.embedder import Embedder
 from indexer.extraction import extract_faces
+from indexer.extractor import FaceExtractor
 from indexer.gallery import Gallery, GalleryError
+from indexer.helper_process import HelperError
 from indexer.limits import Limits
 from indexer.models import ModelError
+from search import looking
 from search import session as session_module
 from search.lead import Lead
 from search.session import FaceChoiceNeeded, ProbeError, SearchSession
@@ -65,13 +68,13 @@ def searches(home):
 def photos_read(monkeypatch):
     """Lists what is asked of helper processes, the only place where a session's photos are read."""
     asked = []
-    real = session_module.FaceExtractor.begin
+    real = FaceExtractor.begin
 
     def begin(self, path, probe=False):
         asked.append(path)
         return real(self, path, probe)
 
-    monkeypatch.setattr(session_module.FaceExtractor, "begin", begin)
+    monkeypatch.setattr(FaceExtractor, "begin", begin)
     return asked
 
 
@@ -206,13 +209,13 @@ def test_a_refused_probe_that_is_no_file_is_not_even_opened_and_an_allowed_one_i
 
 
 def test_a_moratorium_declared_while_the_photo_is_looked_at_refuses(indexed_home, open_session, monkeypatch, probe):
-    real = session_module.FaceExtractor.begin
+    real = FaceExtractor.begin
 
     def begin(self, path, probe=False):
         declare(indexed_home)
         return real(self, path, probe)
 
-    monkeypatch.setattr(session_module.FaceExtractor, "begin", begin)
+    monkeypatch.setattr(FaceExtractor, "begin", begin)
     session = open_session(indexed_home)
     with pytest.raises(Refused, match="until there is a law"):
         session.search(probe)
@@ -302,16 +305,16 @@ def test_a_failed_search_leaves_nothing_that_the_next_probe_could_be_answered_wi
     indexed_home, open_session, monkeypatch, probe, drawn
 ):
     """The helper is at work on the first probe when the embedder fails; its answer must not become the second's."""
-    real = session_module.Embedder
+    real = looking.Embedder
 
     def absent(**_):
         raise ModelError("the network is gone")
 
     session = open_session(indexed_home)
-    monkeypatch.setattr(session_module, "Embedder", absent)
+    monkeypatch.setattr(looking, "Embedder", absent)
     with pytest.raises(ModelError):
         session.search(probe)
-    monkeypatch.setattr(session_module, "Embedder", real)
+    monkeypatch.setattr(looking, "Embedder", real)
 
     assert session.search(drawn.list_path.parent / "probes" / "S0007.jpg").candidates[0].subject == "S0007"
 
@@ -365,3 +368,218 @@ def test_a_probe_is_embedded_as_its_gallery_was(home, open_session, clean_photos
     held = both.embed_chips(chip(enrolled))
     assert found.distance == pytest.approx(np.linalg.norm(both.embed_chips(chip(probe, probe=True)) - held), abs=1e-5)
     assert abs(found.distance - np.linalg.norm(plain.embed_chips(chip(probe, probe=True)) - held)) > 1e-3
+
+
+@pytest.fixture
+def few_ahead(monkeypatch):
+    """Windows of two probes, so that a handful is many."""
+    monkeypatch.setattr(session_module, "WINDOW", 2)
+
+
+def probes_of(drawn, count):
+    """Returns so many probes of the drawn archive, round and round."""
+    there = sorted((drawn.list_path.parent / "probes").glob("*.jpg"))
+    return [there[number % len(there)] for number in range(count)]
+
+
+def test_many_probes_are_answered_in_order_each_as_it_is_alone(indexed_home, open_session, drawn, spoiled):
+    """More than MANY, so that several helpers look at them, and more than two windows."""
+    probes = [*probes_of(drawn, 30), spoiled / "nobody.jpg", spoiled / "two-people.jpg", *probes_of(drawn, 8)]
+    session = open_session(indexed_home)
+
+    together = list(session.search_each(probes, k=5))
+    alone = [open_session(indexed_home).search(probe, k=5) for probe in probes[:12]]
+
+    assert [one.entry for one in together if isinstance(one, Lead)] == sorted(
+        one["number"]
+        for one in ledger_of(indexed_home, limit=60)
+        if one["body"].get("answer", {}).get("outcome") == "CANDIDATES"
+    )[:38]
+    assert [type(one) for one in together[30:32]] == [ProbeError, FaceChoiceNeeded]
+    for number, one in enumerate([*together[:30], *together[32:]]):
+        assert (one.probe, one.candidates) == (alone[number % 30 % 12].probe, alone[number % 30 % 12].candidates)
+
+
+def test_each_probe_is_decided_on_before_it_is_decoded_and_few_are_ahead(
+    indexed_home, open_session, monkeypatch, few_ahead, drawn
+):
+    events = []
+
+    def watched(owner, name, real):
+        def told(self, first, *rest, **more):
+            result = real(self, first, *rest, **more)
+            events.append((name, result))
+            return result
+
+        monkeypatch.setattr(owner, name, told)
+
+    watched(Gate, "ask", Gate.ask)
+    watched(Gate, "answer", Gate.answer)
+    real = FaceExtractor.begin
+    monkeypatch.setattr(
+        FaceExtractor, "begin", lambda self, path, probe: (events.append(("begin", path)), real(self, path, probe))[1]
+    )
+    probes = probes_of(drawn, 9)
+
+    for number, _ in enumerate(open_session(indexed_home).search_each(probes), start=1):
+        names = [name for name, _ in events]
+        assert names.count("answer") == number  # none is recorded before the one before it was taken
+        assert names.count("ask") <= number + 3
+    names = [name for name, _ in events]
+    for number in range(1, 10):
+        before = names[: [index for index, name in enumerate(names) if name == "begin"][number - 1]]
+        assert before.count("ask") >= number
+    assert (names.count("ask"), names.count("begin"), names.count("answer")) == (9, 9, 9)
+
+
+def test_a_moratorium_of_another_process_stops_every_probe_that_is_not_answered(
+    indexed_home, open_session, photos_read, few_ahead, drawn
+):
+    session = open_session(indexed_home)
+    answers = session.search_each(probes_of(drawn, 12))
+    leads = [next(answers) for _ in range(3)]
+    session.handed_out()
+    declare(indexed_home)
+    with pytest.raises(Refused, match="until there is a law") as refused:
+        next(answers)
+
+    assert len(leads) == 3
+    assert searches(indexed_home) == {("search.answered", "CANDIDATES"): 3, ("search.refused", None): 1}
+    assert refused.value.receipt.number == ledger_of(indexed_home, limit=1)[0]["number"]
+    assert len(photos_read) <= 6
+    assert list(answers) == []
+
+
+def test_a_moratorium_between_two_windows_is_told_with_both_its_refusals(
+    indexed_home, open_session, photos_read, few_ahead, drawn
+):
+    """The next probes are asked about before those allowed earlier are answered: either is refused, and no other."""
+    session = open_session(indexed_home)
+    answers = session.search_each(probes_of(drawn, 12))
+    for _ in range(2):
+        next(answers)
+    session.handed_out()
+    declare(indexed_home)
+    with pytest.raises(Refused) as refused:
+        next(answers)
+    ahead, recorded = (one["number"] for one in reversed(ledger_of(indexed_home, limit=2)))
+
+    assert searches(indexed_home) == {("search.answered", "CANDIDATES"): 2, ("search.refused", None): 2}
+    assert refused.value.receipt.number == recorded
+    assert str(refused.value).endswith(f"a later probe was refused as well (ledger entry {ahead})")
+    assert len(photos_read) == 4
+
+
+def test_probes_before_a_refused_one_are_answered_and_those_after_it_are_not_asked_about(
+    indexed_home, open_session, photos_read, few_ahead, drawn
+):
+    """One probe was refused to the sheriff, and is held when another organisation comes with it."""
+    probes = probes_of(drawn, 7)
+    declare(indexed_home)
+    with pytest.raises(Refused):
+        open_session(indexed_home, case="2026-0555").search(probes[4])
+    session = open_session(indexed_home, credential=indexed_home.rescue, purpose="human-trafficking")
+    answers, leads = session.search_each(probes), []
+    with pytest.raises(Refused, match="held for an approver"):
+        for answer in answers:
+            leads.append(answer)
+
+    assert [lead.probe.name for lead in leads] == [probe.name for probe in probes[:4]]
+    assert sorted(photos_read) == sorted(str(probe) for probe in probes[:4])
+    assert searches(indexed_home)["search.answered", "CANDIDATES"] == 4
+
+
+def test_the_days_last_query_is_the_last_answer(indexed_home, open_session, drawn):
+    """Probes are asked about ahead, while those before them are not counted yet: the second decision counts them."""
+    done(indexed_home.run("tenant", "terms", "Vandan Sheriff", "--queries-a-day", 3, "--reason", "policy",
+                          credential=indexed_home.operator))  # fmt: skip
+    leads = []
+    with pytest.raises(Refused, match="allows 3 a day"):
+        for answer in open_session(indexed_home).search_each(probes_of(drawn, 8)):
+            leads.append(answer)
+
+    assert len(leads) == 3
+    assert searches(indexed_home) == {("search.answered", "CANDIDATES"): 3, ("search.refused", None): 1}
+
+
+def test_an_answer_is_in_flight_until_it_is_handed_out(indexed_home, open_session, few_ahead, drawn):
+    session, other = open_session(indexed_home), Gate.open(indexed_home.path)
+    for _ in session.search_each(probes_of(drawn, 6)):
+        assert other.outstanding(0) == 1
+        session.handed_out()
+        assert other.outstanding(0) == 0
+
+
+def test_a_version_published_in_the_middle_is_searched_by_the_probes_after(
+    indexed_home, open_session, few_ahead, drawn
+):
+    answers = open_session(indexed_home).search_each(probes_of(drawn, 6))
+    before = [next(answers) for _ in range(2)]
+    write_version(indexed_home.path, np.random.default_rng(1).normal(0, 0.1, (3, 128)), number=before[0].version + 1)
+
+    assert [(one.version - before[0].version, one.faces_searched) for one in answers] == [(1, 3)] * 4
+
+
+def test_a_broken_version_published_in_the_middle_ends_the_search(indexed_home, open_session, few_ahead, drawn):
+    answers = open_session(indexed_home).search_each(probes_of(drawn, 6))
+    next(answers)
+    number = next(answers).version + 1
+    write_version(indexed_home.path, np.zeros((3, 128)), number=number, model={"digest": "0" * 64})
+
+    with pytest.raises(GalleryError, match="distances mean nothing"):
+        next(answers)
+
+
+def test_a_probe_changed_after_its_decision_ends_the_search_behind_those_before_it(
+    indexed_home, open_session, monkeypatch, drawn, tmp_path
+):
+    probes = [tmp_path / one.name for one in probes_of(drawn, 5)]
+    for copy, source in zip(probes, probes_of(drawn, 5), strict=True):
+        copy.write_bytes(source.read_bytes())
+    real = FaceExtractor.begin
+
+    def begin(self, path, probe=False):
+        if path == str(probes[3]):
+            probes[3].write_bytes(probes[0].read_bytes())
+        return real(self, path, probe)
+
+    monkeypatch.setattr(FaceExtractor, "begin", begin)
+    leads = []
+    with pytest.raises(InputError, match="changed after it was decided on"):
+        for answer in open_session(indexed_home).search_each(probes):
+            leads.append(answer.probe.name)
+
+    assert leads == [one.name for one in probes[:3]]
+    assert searches(indexed_home) == {("search.answered", "CANDIDATES"): 3}
+
+
+def test_probes_that_were_only_asked_about_leave_nothing_when_the_search_is_left(
+    indexed_home, open_session, few_ahead, drawn
+):
+    session = open_session(indexed_home)
+    answers = session.search_each(probes_of(drawn, 12))
+    first = next(answers)
+    answers.close()
+    second = session.search(probes_of(drawn, 12)[7])
+
+    assert searches(indexed_home) == {("search.answered", "CANDIDATES"): 2}
+    assert (second.entry, second.candidates[0].subject) == (first.entry + 1, probes_of(drawn, 12)[7].stem)
+
+
+def test_a_helper_that_cannot_start_again_does_not_take_the_answers_before_it(
+    indexed_home, open_session, monkeypatch, drawn
+):
+    probes, real = probes_of(drawn, 5), FaceExtractor.begin
+
+    def begin(self, path, probe=False):
+        if path == str(probes[3]):
+            raise HelperError("no processes left")
+        return real(self, path, probe)
+
+    monkeypatch.setattr(FaceExtractor, "begin", begin)
+    leads = []
+    with pytest.raises(HelperError):
+        for answer in open_session(indexed_home).search_each(probes):
+            leads.append(answer)
+
+    assert len(leads) == 3
