@@ -136,14 +136,13 @@ print(sorted(times)[len(times) // 2] if times else 0)
 
 def search(home: Path, probe: Path, work: Path) -> None:
     """Measures a search, from the command's start to its end and in a session that is open, beside face_recognition."""
+    import faiss
     import numpy as np
 
     from access.acts.tenants import Tenants, WantedTerms
     from access.gate import Gate, Request
     from access.homes import make_home
-    from indexer.gallery import Gallery
-    from indexer.search_files import enrolled_faces
-    from indexer.table import open_table
+    from indexer.gallery import FACES, Gallery
     from search.session import SearchSession
 
     house = work / "house"
@@ -151,7 +150,8 @@ def search(home: Path, probe: Path, work: Path) -> None:
     shutil.copytree(home / "galleries", house / "galleries", dirs_exist_ok=True)
     tenants = Tenants(Gate.open(house), operator)
     credential = tenants.add("Bench", "sheriff", WantedTerms(galleries=["bench"]), person="B. Ench").text
-    vectors, _ = enrolled_faces(open_table(Gallery(house, "bench")))
+    index = faiss.read_index(str(Gallery(house, "bench").version().folder / FACES))
+    vectors = index.reconstruct_n(0, index.ntotal)
     np.save(work / "known.npy", vectors)
     asked = ["--gallery", "bench", "--case", "B-1", "--purpose", "testing"]
     ours = [sys.executable, "-m", "afterfact", "--home", str(house), "search", str(probe), *asked]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,10 +69,10 @@ class Accounting:
 REJECTION_COLUMNS = ("photo", "subject", "encounter", "taken", "disposition")
 
 
-def rejections_csv(rows: list[dict[str, Any]]) -> bytes:
+def rejections_csv(rows: Iterable[dict[str, Any]]) -> bytes:
     """Returns the rejected and duplicate rows as a CSV that is itself a valid list of photos.
 
-    rows: dictionaries with indexer.schema.LISTED's columns, outcome and detail.
+    rows: dictionaries with indexer.schema.LISTED's columns, outcome and detail; gone through twice.
     """
     further = sorted({name for row in rows for name in json.loads(row.get("further") or "{}")})
     stream = io.StringIO()

@@ -24,6 +24,7 @@ from indexer.suffixes import PHOTO_SUFFIXES
 OWN_COLUMNS = ("photo", "subject", "encounter", "taken", "disposition")
 # Written by us into the list of rejections, which may come back as a list to retry.
 OUR_COLUMNS = frozenset({"rejected_as", "rejected_because"})
+BATCH = 10_000  # photos
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def _table(rows: list[tuple[Any, ...]]) -> pa.Table:
 
 
 def _listing(lines: Iterator[Line], root: Path, left_out: Counter[str]) -> Listing:
-    rows = []
+    rows: list[tuple[Any, ...]] = []
+    tables = []
     first: dict[str, tuple[str, str | None]] = {}
     repeated = []
     start = str(root)
@@ -122,7 +124,10 @@ def _listing(lines: Iterator[Line], root: Path, left_out: Counter[str]) -> Listi
         size, modified = _stat(path)
         relative = os.path.relpath(path, start) if path.startswith(start + os.sep) else path
         rows.append(_row(location, relative, size, modified, None, line))
-    return Listing(_table(rows), repeated, left_out)
+        if len(rows) == BATCH:  # Arrow holds them in a tenth of the space
+            tables.append(_table(rows))
+            rows = []
+    return Listing(pa.concat_tables([*tables, _table(rows)]), repeated, left_out)
 
 
 def _stat(path: str) -> tuple[int, int]:

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from foundation.files import digest_file
 from indexer.extractor import FaceExtractor
 from indexer.limits import Limits
 from indexer.locations import Member, photo_at
 from indexer.outcomes import NOT_REJECTED, Outcome
-from indexer.schema import DESCRIBING, LISTED
+from indexer.schema import DESCRIBING
 from indexer.table import read_rows
 
 _HELD_COLUMNS = ("location", "bytes", "modified", "place", "photo_digest", "outcome", "duplicate_of", *DESCRIBING)
@@ -44,60 +46,68 @@ def make_plan(
     A photo is held while its location, size, modification time and place are those in the table; with rehash,
     its bytes' digest too. retry_rejected looks again at photos that were rejected. limits: of reading a member.
     """
-    rows = read_rows(table, _HELD_COLUMNS).to_pylist() if table is not None else []
-    held = {row["location"]: row for row in rows}
-    photos = listed.to_pylist() if held else []
-    with FaceExtractor(None, limits or Limits()) as helper:
-        stale = [
-            _is_stale(photo, held.get(photo["location"]), helper if rehash else None, retry_rejected)
-            or _is_orphan(photo["location"], held)
-            for photo in photos
-        ]
-    if held:
-        # Where a photo is about to change, its duplicates are looked at again: one of them may be all that is left.
-        # (A missing file changes nothing: its row stays.)
-        changing = {
-            photo["location"]
-            for photo, again in zip(photos, stale, strict=True)
-            if again and photo["location"] in held and photo["bytes"] >= 0
-        }
-        stale = [
-            again or held[photo["location"]]["duplicate_of"] in changing
-            for photo, again in zip(photos, stale, strict=True)
-        ]
-        work = listed.filter(pa.array(stale, pa.bool_()))
-        changed = [
-            not again and any(photo[name] != held[photo["location"]][name] for name in DESCRIBING)
-            for photo, again in zip(photos, stale, strict=True)
-        ]
-        updates = listed.filter(pa.array(changed, pa.bool_()))
-    else:
-        work, updates = listed, LISTED.empty_table()
-    sizes = work["bytes"].to_pylist()
-    return Plan(
-        work, updates, listed.num_rows - work.num_rows - updates.num_rows, sum(size for size in sizes if size > 0)
+    if table is None:
+        return _plan(listed, np.ones(listed.num_rows, dtype=bool), np.zeros(listed.num_rows, dtype=bool))
+    held = read_rows(table, _HELD_COLUMNS)
+    place = pc.index_in(listed["location"], value_set=held["location"].combine_chunks())
+    known = held.take(place)  # a row a listed photo, null where it is new
+    stale = _truths(pc.is_null(known["location"])) | _orphans(known, held)
+    for name in ("bytes", "modified", "place"):
+        stale |= _truths(_differs(listed, known, name))
+    if retry_rejected:
+        stale |= ~_truths(pc.is_in(known["outcome"], value_set=pa.array(sorted(NOT_REJECTED), pa.string())))
+    if rehash:
+        stale |= _rehashed(listed, known, stale, limits or Limits())
+    # Where a photo is about to change, its duplicates are looked at again: one of them may be all that is left.
+    # (A missing file changes nothing: its row stays.)
+    changing = known["location"].filter(_mask(stale & _truths(pc.greater_equal(listed["bytes"], 0)))).drop_null()
+    stale |= _truths(pc.is_in(known["duplicate_of"], value_set=changing.combine_chunks()))
+    changed = np.zeros(listed.num_rows, dtype=bool)
+    for name in DESCRIBING:
+        changed |= _truths(_differs(listed, known, name))
+    return _plan(listed, stale, changed & ~stale)
+
+
+def _plan(listed: pa.Table, stale: np.ndarray, changed: np.ndarray) -> Plan:
+    work, updates = listed.filter(_mask(stale)), listed.filter(_mask(changed))
+    held = listed.num_rows - work.num_rows - updates.num_rows
+    return Plan(work, updates, held, pc.sum(work["bytes"].filter(pc.greater(work["bytes"], 0))).as_py() or 0)
+
+
+def _mask(truths: np.ndarray) -> pa.Array:
+    return pa.array(truths, pa.bool_())
+
+
+def _truths(column: pa.ChunkedArray) -> np.ndarray:
+    return pc.fill_null(column, False).to_numpy()
+
+
+def _differs(listed: pa.Table, known: pa.Table, name: str) -> pa.ChunkedArray:
+    """Tells for each photo whether a column is another than the held one; two nulls are the same."""
+    either_null = pc.xor(pc.is_null(listed[name]), pc.is_null(known[name]))
+    return pc.or_(either_null, pc.fill_null(pc.not_equal(listed[name], known[name]), False))
+
+
+def _rehashed(listed: pa.Table, known: pa.Table, stale: np.ndarray, limits: Limits) -> np.ndarray:
+    """Tells which of the photos that are not stale yet have other bytes than the held ones."""
+    other = np.zeros(len(stale), dtype=bool)
+    locations, places, digests = listed["location"], listed["place"], known["photo_digest"]
+    with FaceExtractor(None, limits) as helper:
+        for row in map(int, np.flatnonzero(~stale)):
+            photo = photo_at(locations[row].as_py(), places[row].as_py())
+            other[row] = _digest(photo, helper) != digests[row].as_py()
+    return other
+
+
+def _orphans(known: pa.Table, held: pa.Table) -> np.ndarray:
+    """Tells which photos are duplicates whose original has changed since, through a job over another archive say."""
+    place = pc.index_in(known["duplicate_of"], value_set=held["location"].combine_chunks())
+    originals = held.select(["outcome", "photo_digest"]).take(place)
+    whole = pc.and_(
+        pc.equal(originals["outcome"], Outcome.ENROLLED.value),
+        pc.equal(originals["photo_digest"], known["photo_digest"]),
     )
-
-
-def _is_orphan(location: str, held: dict[str, dict[str, Any]]) -> bool:
-    """Tells whether a duplicate's original has changed since, through a job over another archive say."""
-    row = held[location]
-    if row["outcome"] != Outcome.DUPLICATE:
-        return False
-    original = held.get(row["duplicate_of"])
-    return (
-        original is None or original["outcome"] != Outcome.ENROLLED or original["photo_digest"] != row["photo_digest"]
-    )
-
-
-def _is_stale(
-    photo: dict[str, Any], held: dict[str, Any] | None, rehash: FaceExtractor | None, retry_rejected: bool
-) -> bool:
-    if held is None or any(photo[name] != held[name] for name in ("bytes", "modified", "place")):
-        return True
-    if retry_rejected and Outcome(held["outcome"]) not in NOT_REJECTED:
-        return True
-    return rehash is not None and _digest(photo_at(photo["location"], photo["place"]), rehash) != held["photo_digest"]
+    return _truths(pc.equal(known["outcome"], Outcome.DUPLICATE.value)) & ~_truths(whole)
 
 
 def _digest(photo: str | Member, helper: FaceExtractor) -> str:

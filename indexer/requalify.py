@@ -18,9 +18,10 @@ from foundation.errors import InputError
 from indexer.gallery import Gallery, Version
 from indexer.limits import OF_QUALITY, Limits
 from indexer.outcomes import BY_QUALITY, EMBEDDED, Outcome, Rejection
-from indexer.publish import KNOWN_PROBE, KnownProbes, about_commit, duplicate_detail, finish_interrupted, roll_forward
+from indexer.publish import KNOWN_PROBE, KnownProbes, about_commit, finish_interrupted, roll_forward
 from indexer.quality import Quality, require_quality
 from indexer.schema import PHOTOS
+from indexer.settled import duplicate_detail
 from indexer.table import commit_rows, count_outcomes, open_table, read_rows
 
 _MEASURES = tuple(field.name for field in fields(Quality))

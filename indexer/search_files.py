@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from foundation.files import digest_file, sync_folder, sync_tree
-from indexer.gallery import FACES, INDEX_FORMAT, LABELS, Gallery, write_sealed
+from indexer.gallery import FACES, INDEX_FORMAT, LABELS, Gallery, GalleryError, write_sealed
 from indexer.schema import LABELS as LABEL_COLUMNS
-from indexer.table import ACCOUNT, count_outcomes, is_enrolled, read_rows, table_files
+from indexer.table import ACCOUNT, count_outcomes, is_enrolled, read_batches, table_files
 from indexer.weights import DIMENSION
+
+_FACE_BYTES = 4 * DIMENSION
 
 
 def build_index(gallery: Gallery, table: Any) -> None:
     """Writes index/N for the table's version N; index.json comes last and makes the version exist."""
-    import faiss
-
     number = table.version()
     folder = gallery.index / str(number)
     if folder.exists():
         shutil.rmtree(folder)  # no index.json: left by a crash
     folder.mkdir(parents=True)
-    embeddings, labels = enrolled_faces(table)
-    index = faiss.IndexFlatL2(DIMENSION)
-    index.add(embeddings)
-    faiss.write_index(index, str(folder / FACES))
+    labels = enrolled_labels(table, gallery.table)
+    write_faces(folder / FACES, labels.num_rows, enrolled_vectors(table, gallery.table, labels))
     with pa.OSFile(str(folder / LABELS), "wb") as stream, pa.ipc.new_file(stream, labels.schema) as writer:
         writer.write_table(labels)
     sync_tree(folder)
@@ -37,15 +39,72 @@ def build_index(gallery: Gallery, table: Any) -> None:
     sync_folder(gallery.index)
 
 
-def enrolled_faces(table: Any) -> tuple[np.ndarray, pa.Table]:
-    """Returns float32 (n, 128) embeddings and indexer.schema.LABELS, both in the order of locations.
+def enrolled_labels(table: Any, folder: Path) -> pa.Table:
+    """Returns the labels (indexer.schema.LABELS) of the faces to search, in the order of locations.
 
     The order is the rows' own, so that two builds of one version are the same bytes.
     """
-    rows = read_rows(table, [*LABEL_COLUMNS.names, "embedding"], is_enrolled()).sort_by("location")
-    flat = rows["embedding"].combine_chunks()
-    values = (flat.flatten() if rows.num_rows else pa.array([], pa.float32())).to_numpy(zero_copy_only=False)
-    return values.reshape(rows.num_rows, DIMENSION).astype(np.float32), rows.select(LABEL_COLUMNS.names)
+    columns = [*LABEL_COLUMNS.names, "outcome"]
+    batches = [batch.select(LABEL_COLUMNS.names) for batch in read_batches(table, folder, columns, is_enrolled())]
+    unsorted = pa.Table.from_batches(batches, LABEL_COLUMNS)
+    del batches
+    order = pc.sort_indices(unsorted["location"])
+    columns = {}
+    for name in LABEL_COLUMNS.names:  # one at a time, so that they are never all there twice
+        columns[name] = unsorted[name].combine_chunks().take(order)
+        unsorted = unsorted.drop_columns([name])
+    return pa.table(columns, schema=LABEL_COLUMNS)
+
+
+def enrolled_vectors(table: Any, folder: Path, labels: pa.Table) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields int64 (n,) rows of labels and float32 (n, 128) embeddings that belong there, some thousand at a time."""
+    locations = labels["location"].combine_chunks()
+    for batch in read_batches(table, folder, ["location", "embedding"], is_enrolled()):
+        rows = pc.index_in(batch["location"], value_set=locations).to_numpy()
+        yield rows, batch["embedding"].flatten().to_numpy().reshape(len(rows), DIMENSION)
+
+
+def write_faces(path: Path, count: int, placed: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Writes the FAISS file of a flat index of count faces without ever holding them all.
+
+    placed: int64 (n,) places in the file and the float32 (n, 128) embeddings to put there; together every place once.
+    """
+    header = _flat_header(count)
+    with open(path, "wb") as stream:
+        stream.write(header)
+        for rows, vectors in placed:
+            order = np.argsort(rows)
+            for piece in np.split(order, np.flatnonzero(np.diff(rows[order]) != 1) + 1):
+                if len(piece):
+                    stream.seek(len(header) + int(rows[piece[0]]) * _FACE_BYTES)
+                    stream.write(vectors[piece].astype("<f4", copy=False).tobytes())
+    written, right = path.stat().st_size, len(header) + count * _FACE_BYTES
+    if written != right:
+        raise GalleryError(f"{path} has {written} bytes where {count} faces have {right}; run the same command again")
+
+
+def _flat_header(count: int) -> bytes:
+    """Returns what FAISS writes before the vectors of a flat index: its own header, with the numbers of faces put in.
+
+    Raises GalleryError where this FAISS writes another header than the one that we know.
+    """
+    import faiss
+
+    def written(index: Any) -> bytes:
+        return faiss.serialize_index(index).tobytes()
+
+    def counting(faces: int) -> bytes:
+        header = bytearray(empty)
+        struct.pack_into("<q", header, 8, faces)
+        struct.pack_into("<Q", header, len(header) - 8, faces * DIMENSION)
+        return bytes(header)
+
+    index = faiss.IndexFlatL2(DIMENSION)
+    empty = written(index)
+    index.add(np.zeros((1, DIMENSION), np.float32))
+    if written(index) != counting(1) + bytes(_FACE_BYTES):
+        raise GalleryError(f"faiss {faiss.__version__} writes flat indexes in a way of its own; install the pinned one")
+    return counting(count)
 
 
 def _about(gallery: Gallery, table: Any, labels: pa.Table) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,10 +18,21 @@ ROLLBACK = "rollback"  # in the place of a run's id; deltalake writes it last, w
 ACCOUNT = "afterfact.account"
 # Versions can be listed and rolled back to for ten years; Delta's own default of 30 days would forget them.
 CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days"}
+# What is held at a time. deltalake's own row group of a million rows is the whole table in memory, twice.
+ROW_GROUP = 8192
+BATCH = 4096
 
 
 class TableError(GalleryError):
     """The table cannot be opened or written."""
+
+
+class Rows(Protocol):
+    """Rows of indexer.schema.PHOTOS: a pa.Table, or something that makes them as they are asked for."""
+
+    def column(self, i: str) -> pa.ChunkedArray: ...
+
+    def to_batches(self) -> Iterable[pa.RecordBatch]: ...
 
 
 def open_table(gallery: Gallery, version: int | None = None) -> Any | None:
@@ -52,18 +63,49 @@ def read_rows(table: Any, columns: Sequence[str], condition: Any = None) -> pa.T
     return rows.cast(pa.schema([PHOTOS.field(name) for name in columns]))
 
 
+def read_batches(table: Any, folder: Path, columns: Sequence[str], condition: Any = None) -> Iterator[pa.RecordBatch]:
+    """Yields the named columns of a version's rows, some thousand at a time, every call in the same order.
+
+    folder: the table's, read directly: deltalake's own file system cannot read while deltalake is writing.
+    """
+    from pyarrow.dataset import ParquetFragmentScanOptions
+    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+    source = table.to_pyarrow_dataset(filesystem=SubTreeFileSystem(str(folder), LocalFileSystem()))
+    schema = pa.schema([PHOTOS.field(name) for name in columns])
+    # pyarrow would read ahead sixteen batches of 131,072 rows, of four files at once.
+    scanned = source.to_batches(
+        columns=list(columns),
+        filter=condition,
+        batch_size=BATCH,
+        batch_readahead=1,
+        fragment_readahead=1,
+        fragment_scan_options=ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True),
+    )
+    for batch in scanned:
+        yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
+
+
+def holds_any(table: Any | None, locations: pa.ChunkedArray) -> bool:
+    """Tells whether some of the locations is in the version."""
+    if table is None:
+        return False
+    held = read_rows(table, ["location"])["location"]
+    return bool(pc.any(pc.is_in(held, value_set=locations.combine_chunks())).as_py())
+
+
 def committed(table: Any | None, run_id: str) -> bool:
     """Tells whether the run's one commit is in the table already."""
     return table is not None and table.transaction_version(APPLICATION + run_id) is not None
 
 
-def commit_rows(gallery: Gallery, rows: pa.Table, replaces: bool, run_id: str, about: dict[str, str]) -> int:
-    """Commits rows (indexer.schema.PHOTOS) as one table version and returns its number.
+def commit_rows(gallery: Gallery, rows: Rows, replaces: bool, run_id: str, about: dict[str, str]) -> int:
+    """Commits rows as one table version and returns its number.
 
     replaces: whether some location in rows is in the table already; its row is then replaced.
     There is no automatic retry: of two publishers the second fails here, with TableError, and nothing is lost.
     """
-    from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+    from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
     from deltalake.exceptions import CommitFailedError, DeltaError
 
     properties = CommitProperties(
@@ -71,15 +113,17 @@ def commit_rows(gallery: Gallery, rows: pa.Table, replaces: bool, run_id: str, a
         max_commit_retries=0,
         app_transactions=[Transaction(APPLICATION + run_id, 1)],
     )
+    writing = {
+        "commit_properties": properties,
+        "writer_properties": WriterProperties(compression="SNAPPY", max_row_group_size=ROW_GROUP),
+    }
     try:
         if replaces:
             table = DeltaTable(str(gallery.table))
-            replaced = _with_replacements(table, gallery.table, rows)
-            write_deltalake(table, replaced, mode="overwrite", commit_properties=properties)
+            write_deltalake(table, _stream(_with_replacements(table, gallery.table, rows)), mode="overwrite", **writing)
         else:
-            write_deltalake(
-                str(gallery.table), rows, mode="append", configuration=CONFIGURATION, commit_properties=properties
-            )
+            stream = _stream(rows.to_batches())
+            write_deltalake(str(gallery.table), stream, mode="append", configuration=CONFIGURATION, **writing)
     except CommitFailedError as error:
         raise TableError(
             f"gallery {gallery.name!r} was published by another run at the same moment ({_first_line(error)}); "
@@ -93,24 +137,19 @@ def commit_rows(gallery: Gallery, rows: pa.Table, replaces: bool, run_id: str, a
     return DeltaTable(str(gallery.table)).version()
 
 
-def _with_replacements(table: Any, folder: Path, rows: pa.Table) -> pa.RecordBatchReader:
-    """Streams the table's rows, those of a location in rows left out, and then rows.
+def _stream(batches: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:
+    return pa.RecordBatchReader.from_batches(PHOTOS, batches)
+
+
+def _with_replacements(table: Any, folder: Path, rows: Rows) -> Iterator[pa.RecordBatch]:
+    """Yields the table's rows, those of a location in rows left out, and then rows.
 
     In place of deltalake's merge() and delete(), which write text as Arrow's string_view: pyarrow cannot
     compare that (https://github.com/apache/arrow/issues/49368), so neither we nor DuckDB could filter by it.
     """
-    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
-
-    # Not deltalake's own file system, which cannot read while deltalake is writing.
-    held = table.to_pyarrow_dataset(filesystem=SubTreeFileSystem(str(folder), LocalFileSystem()))
-    stays = ~pc.field("location").isin(rows["location"].combine_chunks())
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for batch in held.to_batches(columns=PHOTOS.names, filter=stays):
-            yield from pa.Table.from_batches([batch]).cast(PHOTOS).to_batches()
-        yield from rows.to_batches()
-
-    return pa.RecordBatchReader.from_batches(PHOTOS, batches())
+    stays = ~pc.field("location").isin(rows.column("location").combine_chunks())
+    yield from read_batches(table, folder, PHOTOS.names, stays)
+    yield from rows.to_batches()
 
 
 def restore(gallery: Gallery, version: int, about: dict[str, str]) -> int:

@@ -15,7 +15,7 @@ from foundation.errors import AfterfactError
 from foundation.files import digest_file
 from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version, read_sealed, sealed_text
 from indexer.models import installed_model
-from indexer.search_files import enrolled_faces
+from indexer.search_files import enrolled_labels, enrolled_vectors
 from indexer.table import count_outcomes, open_table
 
 # A flipped bit in a Delta, Parquet or FAISS file can surface as almost any error of their readers.
@@ -112,14 +112,15 @@ def _index_against_table(gallery: Gallery, version: Version) -> str:
     table = open_table(gallery, version.number)
     if table is None:
         return "the table is gone"
-    embeddings, labels = enrolled_faces(table)
+    labels = enrolled_labels(table, gallery.table)
     with pa.OSFile(str(version.folder / LABELS), "rb") as source:
         written_labels = pa.ipc.open_file(source).read_all()
-    index = faiss.read_index(str(version.folder / FACES))
-    if not index.ntotal == len(embeddings) == version.about["faces"]:
-        return f"{index.ntotal} faces in the index, {len(embeddings)} in the table, {version.about['faces']} stated"
-    if index.ntotal and not np.array_equal(index.reconstruct_n(0, index.ntotal), embeddings):
-        return "the index holds other vectors than the table"
+    index = faiss.read_index(str(version.folder / FACES), faiss.IO_FLAG_MMAP_IFC)
+    if not index.ntotal == labels.num_rows == version.about["faces"]:
+        return f"{index.ntotal} faces in the index, {labels.num_rows} in the table, {version.about['faces']} stated"
+    for rows, embeddings in enrolled_vectors(table, gallery.table, labels):
+        if not np.array_equal(index.reconstruct_batch(rows), embeddings):
+            return "the index holds other vectors than the table"
     if not written_labels.equals(labels):
         return "the labels are not the table's"
     if count_outcomes(table) != version.about["outcomes"]:
