@@ -12,7 +12,7 @@ export AFTERFACT_DATA
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-kill lint format types docs docs-check bench bench-budget bench-mirrored bench-access \
-        bench-probes pins clean
+        bench-probes bench-scale bench-search pins clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -72,6 +72,13 @@ bench-access: $(READY) ## Measure a decision with its ledger entry, and verifica
 
 bench-probes: $(READY) ## Measure many probes in one search: N=1000 probes, FACES=300000 in the gallery
 	$(BIN)/python benchmarks/many_probes.py $(or $(N),1000) $(or $(FACES),300000)
+
+# SCALE_FOLDER: where the archive is kept between runs; RESULTS: where figures and plots go.
+bench-scale: $(READY) ## Measure the whole job over N distinct photos (N=300000), its memory, and the runs after it
+	$(BIN)/python benchmarks/scale.py $(N)
+
+bench-search: $(READY) ## Measure exact search at SIZES faces (SIZES="300000 3000000 20000000", the last takes 10 GB)
+	$(BIN)/python benchmarks/search_scale.py $(SIZES)
 
 pins: ## Compile requirements/pins.txt anew from setup.py
 	$(BIN)/uv pip compile --quiet setup.py --extra test --python-version 3.11 --override requirements/overrides.txt \

@@ -44,10 +44,7 @@ def enrolled_labels(table: Any, folder: Path) -> pa.Table:
 
     The order is the rows' own, so that two builds of one version are the same bytes.
     """
-    columns = [*LABEL_COLUMNS.names, "outcome"]
-    batches = [batch.select(LABEL_COLUMNS.names) for batch in read_batches(table, folder, columns, is_enrolled())]
-    unsorted = pa.Table.from_batches(batches, LABEL_COLUMNS)
-    del batches
+    unsorted = pa.Table.from_batches(read_batches(table, folder, LABEL_COLUMNS.names, is_enrolled()), LABEL_COLUMNS)
     order = pc.sort_indices(unsorted["location"])
     columns = {}
     for name in LABEL_COLUMNS.names:  # one at a time, so that they are never all there twice

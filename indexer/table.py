@@ -113,7 +113,7 @@ def commit_rows(gallery: Gallery, rows: Rows, replaces: bool, run_id: str, about
         max_commit_retries=0,
         app_transactions=[Transaction(APPLICATION + run_id, 1)],
     )
-    writing = {
+    writing: dict[str, Any] = {
         "commit_properties": properties,
         "writer_properties": WriterProperties(compression="SNAPPY", max_row_group_size=ROW_GROUP),
     }

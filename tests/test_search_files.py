@@ -10,7 +10,7 @@ from indexing import rows_of, search_files
 
 from indexer.gallery import FACES, LABELS, Gallery
 from indexer.schema import PHOTOS
-from indexer.search_files import build_index
+from indexer.search_files import build_index, write_faces
 from indexer.table import commit_rows, open_table
 
 
@@ -29,6 +29,18 @@ def test_every_enrolled_face_is_in_the_index_under_its_own_label(gallery):
         row = rows[label["row"]]
         assert np.array_equal(vector, np.array(row["embedding"], dtype=np.float32))
         assert {name: row[name] for name in label} == label
+
+
+@pytest.mark.parametrize("faces", [0, 1, 1000])
+def test_vectors_that_come_in_pieces_of_any_order_make_the_file_that_faiss_writes(tmp_path, faces):
+    draw = np.random.default_rng(5)
+    vectors = draw.normal(0, 0.12, (faces, 128)).astype(np.float32)
+    index = faiss.IndexFlatL2(128)
+    index.add(vectors)
+    faiss.write_index(index, str(tmp_path / "theirs"))
+    pieces = np.array_split(draw.permutation(faces), 7)
+    write_faces(tmp_path / "ours", faces, ((rows, vectors[rows]) for rows in pieces))
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
 
 
 def test_the_order_is_that_of_the_locations(gallery):

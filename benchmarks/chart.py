@@ -1,0 +1,81 @@
+"""Line charts as SVG, for the benchmarks' results; no plotting library is among the pins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+WIDTH, HEIGHT, LEFT, BOTTOM = 720, 260, 70, 45
+COLOURS = ("#1f6fb4", "#c4562b", "#3a8a4d")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One chart. lines: name -> points; marks: name -> points drawn as crosses, such as targets. log: both axes."""
+
+    title: str
+    x: str
+    y: str
+    lines: dict[str, Sequence[tuple[float, float]]]
+    marks: dict[str, Sequence[tuple[float, float]]]
+    log: bool = False
+
+
+def write_charts(path: Path, panels: Sequence[Panel]) -> None:
+    """Writes the panels below one another as one SVG file."""
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT * len(panels)}" '
+        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
+    ]
+    for number, panel in enumerate(panels):
+        parts += [f'<g transform="translate(0 {number * HEIGHT})">', *_drawn(panel), "</g>"]
+    path.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")
+
+
+def _drawn(panel: Panel) -> list[str]:
+    points = [point for line in [*panel.lines.values(), *panel.marks.values()] for point in line]
+    across = _ticks([x for x, _ in points], panel.log)
+    up = _ticks([y for _, y in points], panel.log)
+
+    def at(value: float, ticks: list[float], begin: float, end: float) -> float:
+        first, last, here = (math.log10(one) if panel.log else one for one in (ticks[0], ticks[-1], value))
+        return begin + (end - begin) * (here - first) / (last - first)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return at(x, across, LEFT, WIDTH - 20), at(y, up, HEIGHT - BOTTOM, 35)
+
+    out = [f'<text x="{LEFT}" y="20" font-weight="bold">{escape(panel.title)}</text>']
+    out += [f'<text x="{WIDTH - 20}" y="{HEIGHT - 10}" text-anchor="end">{escape(panel.x)}</text>']
+    out += [f'<text x="12" y="{HEIGHT / 2}" transform="rotate(-90 12 {HEIGHT / 2})">{escape(panel.y)}</text>']
+    for tick in across:
+        x, y = place(tick, up[0])
+        out.append(f'<text x="{x:.0f}" y="{y + 16:.0f}" text-anchor="middle">{tick:,.10g}</text>')
+    for tick in up:
+        x, y = place(across[0], tick)
+        out.append(f'<line x1="{LEFT}" x2="{WIDTH - 20}" y1="{y:.0f}" y2="{y:.0f}" stroke="#ddd"/>')
+        out.append(f'<text x="{LEFT - 6}" y="{y + 4:.0f}" text-anchor="end">{tick:,.10g}</text>')
+    names = [*panel.lines, *panel.marks]
+    for number, name in enumerate(names):
+        colour = COLOURS[number % len(COLOURS)]
+        out.append(
+            f'<text x="{WIDTH - 20}" y="{20 + 14 * number}" text-anchor="end" fill="{colour}">{escape(name)}</text>'
+        )
+        if name in panel.lines:
+            drawn = " ".join("{:.1f},{:.1f}".format(*place(*point)) for point in panel.lines[name])
+            out.append(f'<polyline points="{drawn}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        for point in panel.marks.get(name, ()):
+            x, y = place(*point)
+            out.append(f'<path d="M{x - 5:.1f} {y:.1f}h10M{x:.1f} {y - 5:.1f}v10" stroke="{colour}" stroke-width="2"/>')
+    return out
+
+
+def _ticks(values: Sequence[float], log: bool) -> list[float]:
+    low, high = min(values, default=0), max(values, default=1)
+    if log:
+        return [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high * 1.001)) + 1)]
+    step = 10 ** math.floor(math.log10(max(high, 1e-9)))
+    step = next(step * part for part in (0.2, 0.5, 1.0, 2.0) if high / (step * part) <= 6)
+    return [step * number for number in range(math.ceil(high / step) + 1)]
