@@ -166,8 +166,9 @@ def _run_pipeline(
             raise
     if failures:
         left = sum(not is_done(reference) for reference in plan_segments(run))
-        said = f"{type(failures[0]).__name__}: {' '.join(str(failures[0]).split())[-300:]}"
-        remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in said), "")
+        whole = " ".join(f"{type(failures[0]).__name__}: {failures[0]}".split())
+        said = whole if len(whole) <= 300 else f"{type(failures[0]).__name__}: ... {whole[-280:]}"
+        remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in whole), "")
         raise PipelineError(
             f"the runner stopped with {left} of {run.segments} segments to do ({said}); what is done is kept: "
             f"{remedy}run the same command again"
