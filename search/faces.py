@@ -23,6 +23,7 @@ class Neighbour:
 
 
 SPARE = 16  # more than asked of FAISS: its float32 distances may swap two faces at the end of the list
+TOGETHER = 8  # probes from which matrix products are faster: they cost as much as five probes, and little for each
 
 
 class GalleryFaces:
@@ -39,6 +40,8 @@ class GalleryFaces:
         # One probe is compared on one thread whatever this says: a second one only spins beside it, and takes the core
         # from those who decode and embed the next probes.
         faiss.omp_set_num_threads(1)
+        # FAISS counts probes times dimensions, and by itself takes matrix products for 1,000 probes or more only.
+        faiss.cvar.distance_compute_blas_threshold = TOGETHER * DIMENSION
         try:
             # The plain IO_FLAG_MMAP reads a flat index into memory all the same; this one maps it.
             self._index = faiss.read_index(str(self.version.folder / FACES), faiss.IO_FLAG_MMAP_IFC)

@@ -29,11 +29,12 @@ MOST_HELPERS = 4  # beyond it the one thread that searches, records and shows is
 class Looked:
     """What a probe shows. face: the one to search with, None where there is none or it has to be chosen.
 
-    embedding: the face's, float32 (128,).
+    embedding: the face's, float32 (128,). mirrored: whether it is a mean over chip and mirrored chip.
     """
 
     extraction: Extraction
     face: Face | None
+    mirrored: bool
     embedding: np.ndarray | None
 
 
@@ -67,6 +68,12 @@ class Looker:
         assert self._threads is not None
         return self._threads.submit(self._look, str(probe), face, mirrored)
 
+    def embedding(self, looked: Looked, mirrored: bool) -> np.ndarray | None:
+        """Returns the embedding of what was looked at, made anew where a version published since takes another."""
+        if looked.face is None or looked.mirrored == mirrored:
+            return looked.embedding
+        return self._embed(looked.face, mirrored)
+
     @contextlib.contextmanager
     def extractor(self) -> Iterator[FaceExtractor]:
         """Lends an extractor that nobody else uses meanwhile; waits for one where all are at work."""
@@ -88,13 +95,16 @@ class Looker:
         with self.extractor() as extractor:
             extracted = extractor.begin(path, probe=True)
             try:
-                embedder = self._loaded(mirrored)  # beside the decoding
+                self._loaded(mirrored)  # beside the decoding
                 extraction = extracted()
             except BaseException:
                 extractor.close()  # an answer left waiting would be taken for the next probe's
                 raise
         face = _choose(extraction, number)
-        return Looked(extraction, face, None if face is None else embedder.embed_chips(face.chip[None])[0])
+        return Looked(extraction, face, mirrored, None if face is None else self._embed(face, mirrored))
+
+    def _embed(self, face: Face, mirrored: bool) -> np.ndarray:
+        return self._loaded(mirrored).embed_chips(face.chip[None])[0]
 
     def _loaded(self, mirrored: bool) -> Embedder:
         with self._loading:

@@ -150,7 +150,9 @@ class SearchSession:
                 failed = error
                 break
         gallery = self._present_faces(window[0].permit)  # one published meanwhile is taken
-        embeddings = [looked.embedding for looked in seen if looked.embedding is not None]
+        mirrored = gallery.version.mirrored
+        embedded = (self._looker.embedding(looked, mirrored) for looked in seen)
+        embeddings = [embedding for embedding in embedded if embedding is not None]
         listed = iter(list_candidates_each(gallery, np.stack(embeddings), k, by) if embeddings else [])
         for one, looked in zip(window, seen, strict=False):
             extraction = looked.extraction
@@ -189,7 +191,6 @@ class SearchSession:
             gallery = Gallery(self._home, permit.request.gallery).require()
             if self._faces is None or gallery.version_numbers()[-1:] != [self._faces.version.number]:
                 self._faces = GalleryFaces(gallery)
-                self._embedder = None  # whether it mirrors is the version's to say
         except GalleryError as error:
             self._gate.answer(permit, {"outcome": "GALLERY_REFUSED", "reason": str(error)}, None)
             raise

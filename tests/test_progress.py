@@ -27,6 +27,7 @@ def run():
         looked_at=1000,
         bytes=2_500_000,
         segments=4,
+        updates_digest="",
     )
 
 

@@ -20,7 +20,7 @@ from indexer.extractor import FaceExtractor
 from indexer.gallery import Gallery, GalleryError
 from indexer.helper_process import HelperError
 from indexer.limits import Limits
-from indexer.models import ModelError
+from indexer.models import ModelError, installed_model
 from search import looking
 from search import session as session_module
 from search.lead import Lead
@@ -518,6 +518,22 @@ def test_a_version_published_in_the_middle_is_searched_by_the_probes_after(
     write_version(indexed_home.path, np.random.default_rng(1).normal(0, 0.1, (3, 128)), number=before[0].version + 1)
 
     assert [(one.version - before[0].version, one.faces_searched) for one in answers] == [(1, 3)] * 4
+
+
+def test_probes_embedded_for_a_version_are_embedded_anew_for_one_that_mirrors(
+    indexed_home, open_session, few_ahead, drawn
+):
+    probes = probes_of(drawn, 4)
+    answers = open_session(indexed_home).search_each(probes)
+    number = [next(answers) for _ in range(2)][1].version + 1  # the third and fourth may be embedded by now, plainly
+    held = np.zeros((2, 128), np.float32)
+    write_version(indexed_home.path, held, number=number, model=installed_model(mirrored=True).as_json())
+    chips = [extract_faces(probe, None, Limits(), probe=True).faces[0].chip[None] for probe in probes[2:]]
+
+    distances = [answer.candidates[0].distance for answer in answers]
+
+    both = Embedder(mirrored=True)
+    assert distances == pytest.approx([np.linalg.norm(both.embed_chips(chip)) for chip in chips], abs=1e-6)
 
 
 def test_a_broken_version_published_in_the_middle_ends_the_search(indexed_home, open_session, few_ahead, drawn):
