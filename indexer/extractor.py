@@ -14,7 +14,7 @@ import numpy as np
 from indexer.detector import Detection
 from indexer.extraction import Extraction
 from indexer.face import Face
-from indexer.helper_process import HelperDied, HelperError, HelperProcess
+from indexer.helper_process import START_SECONDS, HelperDied, HelperError, HelperProcess
 from indexer.limits import Limits
 from indexer.locations import Member
 from indexer.outcomes import Outcome
@@ -23,6 +23,11 @@ from indexer.quality import Quality
 from indexer.weights import CHIP_PIXELS
 
 AHEAD = 1  # photos that wait in the helper while one is being handed over
+
+
+def longest_seconds(limits: Limits) -> float:
+    """Returns how long one photo can take: asked in two helpers, and its digest in a third, each started for it."""
+    return 3 * (START_SECONDS + limits.decode_seconds)
 
 
 class FaceExtractor:

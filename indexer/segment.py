@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,14 +111,20 @@ def read_segment(reference: SegmentReference) -> Segment:
         return Segment(reference, group["location"].to_pylist(), group["place"].to_pylist())
 
 
-def extract_segment(segment: Segment, extractor: FaceExtractor) -> Segment:
-    """Returns the segment with an extraction a photo. No decoded photo outlives its turn, only its chip."""
+def extract_segment(
+    segment: Segment, extractor: FaceExtractor, each_photo: Callable[[], None] = lambda: None
+) -> Segment:
+    """Returns the segment with an extraction a photo. No decoded photo outlives its turn, only its chip.
+
+    each_photo: called when a photo is done.
+    """
     photos = map(photo_at, segment.locations, segment.places)
     kept = []
     for extraction in extractor.extract_faces(photos):
         chosen = extraction.embedded_face
         faces = [face if face is chosen else _without_chip(face) for face in extraction.faces]
         kept.append(replace(extraction, faces=faces))
+        each_photo()
     return replace(segment, extractions=kept)
 
 

@@ -17,17 +17,20 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from foundation.errors import AfterfactError
 from indexer.accounting import Accounting
 from indexer.blazeface import converted_detector
+from indexer.extractor import longest_seconds
 from indexer.gallery import Gallery, Version
 from indexer.job import IndexJob
 from indexer.models import converted_network
 from indexer.publish import KnownProbes, finish_interrupted, publish_run, settle_run
 from indexer.run import Run, clear_leftovers, require_same_model, require_whole, start_run, unfinished_runs
 from indexer.segment import SegmentReference, begin_taking, is_done, plan_segments
+from pipelines.heartbeat import Heartbeat, Watch
 from pipelines.progress import Progress
 from pipelines.runners import is_local, make_runner
 from pipelines.transforms import IndexSegments, TakeSegments
 
 POLL_SECONDS = 0.25
+SLACK_SECONDS = 120.0  # embedding and writing a segment, and starting the runner, on a slow machine
 # What a failure's text shows, and what is to be done before the command is run again.
 _REMEDIES = {
     "OSError": "see whether the disk is full or closed to us, then ",
@@ -136,15 +139,18 @@ def _run_pipeline(
 ) -> None:
     """Runs the pipeline in a thread, and tells its progress from the files that appear."""
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it raises is told below, in one line
+    local = is_local(options)
     taken = begin_taking(run)
+    watch, patience = Watch(taken), longest_seconds(run.limits) + SLACK_SECONDS
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
             runner = make_runner(options, workers)
             with beam.Pipeline(runner=runner, options=options) as pipeline:
-                plan = TakeSegments(todo, workers, taken) if is_local(options) else beam.Create(todo)
-                _ = pipeline | "PlanSegments" >> plan | "IndexSegments" >> IndexSegments(run)
+                plan = TakeSegments(todo, workers, taken) if local else beam.Create(todo)
+                heartbeat = Heartbeat(taken) if local else None
+                _ = pipeline | "PlanSegments" >> plan | "IndexSegments" >> IndexSegments(run, heartbeat)
         except BaseException as error:
             failures.append(error)
 
@@ -157,6 +163,8 @@ def _run_pipeline(
                 thread.join(POLL_SECONDS)
                 remaining = [reference for reference in remaining if not os.path.exists(reference.target)]
                 progress.done(run.segments - len(remaining))
+                if local and watch.silence() > patience:
+                    failures.append(TimeoutError(f"no photo was done for {patience:.0f} s; see whether memory ran out"))
         except KeyboardInterrupt:
             progress.close()
             progress.says(

@@ -25,6 +25,7 @@ from indexer.segment import (
     take_segment,
     write_segment,
 )
+from pipelines.heartbeat import Heartbeat
 
 NAMESPACE = "afterfact"
 
@@ -68,22 +69,24 @@ class ExtractFaces(beam.PTransform):
 
     root: str
     limits: Limits
+    heartbeat: Heartbeat | None = None
 
     def expand(self, segments: beam.PCollection) -> beam.PCollection:
-        return segments | beam.ParDo(_Extract(self.root, self.limits)).with_output_types(Segment)
+        return segments | beam.ParDo(_Extract(self.root, self.limits, self.heartbeat)).with_output_types(Segment)
 
 
 class _Extract(beam.DoFn):
-    def __init__(self, root: str, limits: Limits) -> None:
+    def __init__(self, root: str, limits: Limits, heartbeat: Heartbeat | None) -> None:
         self._root = root
         self._limits = limits
+        self._beat = heartbeat.beat if heartbeat else lambda: None
 
     def setup(self) -> None:
         self._extractor = FaceExtractor(Path(self._root), self._limits)
         self._extractor.start()
 
     def process(self, segment: Segment) -> Iterator[Segment]:
-        yield extract_segment(segment, self._extractor)
+        yield extract_segment(segment, self._extractor, self._beat)
 
     def teardown(self) -> None:
         self._extractor.close()
@@ -137,12 +140,13 @@ class IndexSegments(beam.PTransform):
     """Segment references -> segment files: the whole way of a segment."""
 
     run: Run
+    heartbeat: Heartbeat | None = None
 
     def expand(self, references: beam.PCollection[SegmentReference]) -> beam.PCollection:
         return (
             references
             | "ReadSegments" >> ReadSegments()
-            | "ExtractFaces" >> ExtractFaces(str(self.run.root), self.run.limits)
+            | "ExtractFaces" >> ExtractFaces(str(self.run.root), self.run.limits, self.heartbeat)
             | "EmbedFaces" >> EmbedFaces(self.run.mirrored)
             | "WriteSegments" >> WriteSegments()
             | "CountOutcomes" >> CountOutcomes()
