@@ -27,7 +27,7 @@ MODULES_OF_HELPER = """
 import sys
 from indexer.helper import answer
 from indexer.limits import Limits
-header, _ = answer({"task": "probe", "path": sys.argv[1]}, None, Limits())
+header, _ = answer({"task": "probe", "photo": sys.argv[1]}, None, Limits())
 sys.stderr.write("\\n@code %s\\n@modules %s\\n" % (header["outcome"], " ".join(sys.modules)))
 """
 

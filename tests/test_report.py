@@ -33,7 +33,7 @@ def candidate(rank, **changes):
     fields = {
         **{"rank": rank, "distance": rank / 10, "subject": f"S{rank:04d}", "encounter": "2"},
         **{"taken": "2019-05-06T07:08:00+00:00", "disposition": "released", "photo": f"photos/{rank}.jpg"},
-        **{"photo_digest": "d" * 64, "row": "r", "location": "file:///nowhere.jpg", "box": (0, 0, 9, 9)},
+        **{"photo_digest": "d" * 64, "row": "r", "location": "file:///nowhere.jpg", "place": None, "box": (0, 0, 9, 9)},
     }
     return Candidate(**{**fields, **changes})
 

@@ -197,7 +197,7 @@ def test_a_gallery_of_before_says_what_it_cannot_enrol(_archive, tmp_path, monke
     """An older Afterfact kept no embeddings of rejected photos and remembered no limits."""
     gallery = Gallery(tmp_path / "home", "county")
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.publish.EMBEDDED", {"ENROLLED"})
+        patch.setattr("indexer.settled.EMBEDDED", {"ENROLLED"})
         patch.setattr("indexer.limits.Limits.of_quality", None)
         index_archive(gallery.home, _archive)
     assert gallery.version().limits is None
