@@ -41,11 +41,11 @@ def peer(folder: Path, _: Path) -> dict[str, float]:
 
 
 def _bare_batch(paths: list[str]) -> int:
-    from indexer.extraction import extract_faces, stack_chips
+    from indexer.extraction import extract_each, stack_chips
     from indexer.limits import Limits
     from indexer.outcomes import Outcome
 
-    extractions = [extract_faces(path, None, Limits()) for path in paths]
+    extractions = list(extract_each(paths, None, Limits()))
     _embedder().embed_chips(stack_chips(extractions))
     return sum(one.outcome is Outcome.ENROLLED for one in extractions)
 

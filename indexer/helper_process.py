@@ -21,8 +21,13 @@ from indexer.limits import Limits
 
 START_SECONDS = 60.0  # importing everything on a cold, busy disk
 BURIAL_SECONDS = 5.0
-# For glibc: keep what one photo took for the next one, in place of a hundred page faults a photo.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
+# For glibc: keep what one photo took for the next one, in place of a hundred page faults a photo; and in large pages,
+# since the landmarks' model is read all over for each face.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
 # No photo does this to its decoder: a system that is going down does, and the job with it.
 _TOLD_TO_END = frozenset(f"the decoder died of {one}" for one in ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"))
 
