@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from foundation.files import digest_bytes, sync_folder, sync_tree, write_whole
+from foundation.memory import give_back_memory
 from indexer.accounting import Accounting, AccountingError, rejections_csv
 from indexer.gallery import Gallery, GalleryError, Version, write_sealed
 from indexer.models import installed_model
@@ -147,6 +148,7 @@ def publish_run(gallery: Gallery, run: Run, settled: Settled, summary: dict[str,
         limits = gallery.version().limits if gallery.version_numbers() else run.limits.of_quality
         about = about_commit(account, model, limits)
         commit_rows(gallery, settled.rows, replaces, run.run_id, about)
+        give_back_memory()
         version = roll_forward(gallery)
     listing = rejections_csv(settled.rejections)
     write_whole(gallery.accounts / f"{run.run_id}.rejections.csv", listing)

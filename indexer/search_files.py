@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from foundation.files import digest_file, sync_folder, sync_tree
+from foundation.memory import give_back_memory
 from indexer.gallery import FACES, INDEX_FORMAT, LABELS, Gallery, GalleryError, write_sealed
 from indexer.schema import LABELS as LABEL_COLUMNS
 from indexer.table import ACCOUNT, count_outcomes, is_enrolled, read_batches, table_files
@@ -30,13 +31,19 @@ def build_index(gallery: Gallery, table: Any) -> None:
     if folder.exists():
         shutil.rmtree(folder)  # no index.json: left by a crash
     folder.mkdir(parents=True)
-    labels = enrolled_labels(table, gallery.table)
+    _write_labels(folder / LABELS, enrolled_labels(table, gallery.table))
+    give_back_memory()
+    with pa.memory_map(str(folder / LABELS)) as source:  # sorting them took several times the space that they take
+        labels = pa.ipc.open_file(source).read_all()
     write_faces(folder / FACES, labels.num_rows, enrolled_vectors(table, gallery.table, labels))
-    with pa.OSFile(str(folder / LABELS), "wb") as stream, pa.ipc.new_file(stream, labels.schema) as writer:
-        writer.write_table(labels)
     sync_tree(folder)
     write_sealed(folder / "index.json", _about(gallery, table, labels))
     sync_folder(gallery.index)
+
+
+def _write_labels(path: Path, labels: pa.Table) -> None:
+    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, labels.schema) as writer:
+        writer.write_table(labels)
 
 
 def enrolled_labels(table: Any, folder: Path) -> pa.Table:

@@ -15,6 +15,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from foundation.errors import AfterfactError
+from foundation.memory import give_back_memory
 from indexer.accounting import Accounting
 from indexer.blazeface import converted_detector
 from indexer.extractor import longest_seconds
@@ -82,6 +83,7 @@ def run_job(
         clear_leftovers(gallery)
         run, resumed = _run_to_do(gallery, job, workers, progress)
         require_whole(run)
+        give_back_memory()
         _tell_other_limits(gallery, run, progress)
         todo = [reference for reference in plan_segments(run) if not is_done(reference)]
         _forget_damaged(todo, progress)
@@ -91,7 +93,9 @@ def run_job(
             converted_detector()
             _run_pipeline(run, todo, options, workers, progress)
         progress.says("settling and publishing")
+        give_back_memory()
         settled = settle_run(gallery, run, known_probes)
+        give_back_memory()
         before_publish(run, settled.accounting)
         seconds = time.monotonic() - started
         version = publish_run(gallery, run, settled, {"seconds": round(seconds, 1), "workers": workers})
