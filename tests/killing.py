@@ -134,9 +134,9 @@ def kill_once(home: Home, archive: Path, phase: str, undisturbed: Undisturbed, d
     return ""
 
 
-def finish(home: Home, archive: Path) -> None:
+def finish(home: Home, archive: Path, *flags: object) -> None:
     """Runs the command to its end."""
-    process = start_index(home, archive)
+    process = start_index(home, archive, *flags)
     _, err = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0, err
 

@@ -1,6 +1,7 @@
 """What becomes of one photo: every spoiled file, every way up."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from demo.portraits import draw_portrait
 from demo.spoiled import write_spoiled
 from indexer.embedder import Embedder
-from indexer.extraction import extract_faces, stack_chips
+from indexer.extraction import extract_each, extract_faces, stack_chips
 from indexer.limits import Limits
 from indexer.outcomes import ABOUT, Outcome
 
@@ -47,6 +48,20 @@ def test_every_way_up_gives_the_upright_embedding(spoiled):
     assert len(embeddings) == 8
     assert np.linalg.norm(embeddings - embeddings[0], axis=1).max() < TURNED
     assert {(one.width, one.height) for one in turned} == {(turned[0].width, turned[0].height)}
+
+
+@pytest.mark.parametrize("held", [32_000_000, 0])
+def test_photos_that_take_the_steps_together_end_as_each_alone(spoiled, held, monkeypatch):
+    folder, written, alone = spoiled
+    monkeypatch.setattr("indexer.extraction.TOGETHER", 5)  # so that some are left over
+    monkeypatch.setattr("indexer.extraction.HELD_BYTES", held)
+    together = extract_each((folder / one.name for one in written), folder, Limits())
+    for one, extraction in zip(written, together, strict=True):
+        expected = alone[one.name]
+        assert replace(extraction, faces=[]) == replace(expected, faces=[]), one.name
+        for face, same in zip(extraction.faces, expected.faces, strict=True):
+            assert (face.detection, face.quality) == (same.detection, same.quality)
+            np.testing.assert_array_equal(face.chip, same.chip)
 
 
 def test_a_rejected_face_keeps_its_measures(spoiled):

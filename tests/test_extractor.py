@@ -78,6 +78,15 @@ def test_a_real_crash_is_the_photos_own_and_its_neighbours_are_enrolled(photos, 
     assert not list(photos.glob("core*"))
 
 
+def test_names_that_fill_the_socket_hold_nobody_up(photos):
+    """Were all these asked about at once, both ends would wait for the other to read."""
+    missing = [str(photos / ("x" * 20 + "\udcff" * 200 + f"/{number}")) * 8 for number in range(100)]
+    with FaceExtractor(photos, Limits(decode_seconds=20)) as extractor:
+        extractions = list(extractor.extract_faces([*missing, str(photos / "a.jpg")]))
+    assert extractions[-1].outcome is Outcome.ENROLLED
+    assert all(one.outcome in (Outcome.MISSING_FILE, Outcome.UNREADABLE_FILE) for one in extractions[:-1])
+
+
 def test_a_decoder_that_hangs_is_ended_in_time(photos, crashing):
     mark(photos / "b.jpg", b"HANG")
     extractions = extract_all(photos, decode_seconds=0.8)

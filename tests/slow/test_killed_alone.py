@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 from conftest import copy_home, make_home
-from killing import HANG_SECONDS, assert_as_undisturbed, finish, session_of, start_index
+from killing import HANG_SECONDS, assert_as_undisturbed, finish, kill_all, session_of, start_index
 
+from indexer.extractor import longest_seconds
 from indexer.gallery import Gallery
+from indexer.limits import Limits
+from pipelines.bulk_index import SLACK_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +111,18 @@ def test_a_file_size_limit_ends_the_command_and_the_next_finishes(home, photos, 
 
 
 def test_a_job_that_runs_out_of_memory_ends_and_the_next_command_finishes(home, photos, by_command):
-    process = start_index(home, photos)
-    assert wait_for(process, b"indexer.helper")
-    size = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (size, size))
-    process.communicate(timeout=HANG_SECONDS)
+    flags = ("--limit", "decode_seconds=2")
+    patience = longest_seconds(Limits(decode_seconds=2)) + SLACK_SECONDS  # the runner may wait for ever
+    process = start_index(home, photos, *flags)
+    try:
+        assert wait_for(process, b"indexer.helper")
+        size = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (size, size))
+        process.communicate(timeout=patience + HANG_SECONDS)
+    finally:
+        if process.poll() is None:
+            kill_all(process)
     if process.returncode:  # else what it had was enough
         assert Gallery(home.path, "county").version_numbers() == []
-    finish(home, photos)
+    finish(home, photos, *flags)
     assert_as_undisturbed(Gallery(home.path, "county"), by_command)
