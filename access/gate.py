@@ -255,10 +255,12 @@ class Gate:
         return authenticate(self._rules(view.rules), credential_text)
 
     def _rules(self, entries: Sequence[Entry]) -> Rules:
-        # The ledger hands back the same tuple until a rule entry is appended; reading it once is enough.
-        if self._read is None or self._read[0] is not entries:
-            self._read = (entries, rules_from(entries))
-        return self._read[1]
+        # The ledger hands back the same tuple until a rule entry is appended; reading it once is enough. What is
+        # returned is this call's own: another thread may meanwhile have read older entries.
+        read = self._read
+        if read is None or read[0] is not entries:
+            read = self._read = (entries, rules_from(entries))
+        return read[1]
 
 
 def _done_by(draft: Draft, by: Mapping[str, Any]) -> Draft:
