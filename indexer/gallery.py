@@ -15,14 +15,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import filelock
 import rfc8785
 
 from foundation.errors import AfterfactError, nearest
 from foundation.files import digest_bytes, write_whole
 from indexer.job import require_gallery_name
+
+if TYPE_CHECKING:
+    import filelock
 
 INDEX_FORMAT = 2
 FACES = "faces.faiss"
@@ -88,11 +90,15 @@ class Gallery:
 
     def publisher_lock(self) -> filelock.BaseFileLock:
         """Returns the lock that a run holds from plan to publish; the system drops it when its holder dies."""
+        import filelock  # a search, which takes no lock, need not wait for it
+
         return filelock.FileLock(self.folder / "publisher.lock", timeout=0)
 
     @contextmanager
     def only_publisher(self) -> Iterator[None]:
         """Holds the publisher's lock. Raises GalleryError where another holds it."""
+        import filelock
+
         try:
             with self.publisher_lock():
                 yield
