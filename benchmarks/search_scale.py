@@ -50,10 +50,11 @@ def nearest_rows(index: Any, embedding: np.ndarray, count: int) -> np.ndarray:
     import faiss
 
     probe = embedding.reshape(1, -1).astype(np.float32)
-    parts = min(faiss.omp_get_max_threads(), max(1, index.ntotal // ROWS_A_THREAD))
+    parts = min(len(os.sched_getaffinity(0)), max(1, index.ntotal // ROWS_A_THREAD))
     ends = np.linspace(0, index.ntotal, parts + 1, dtype=np.int64)
 
     def search(part: int) -> tuple[np.ndarray, np.ndarray]:
+        faiss.omp_set_num_threads(1)  # each thread has a number of its own
         within = faiss.IDSelectorRange(int(ends[part]), int(ends[part + 1]))
         distances, rows = index.search(probe, count, params=faiss.SearchParameters(sel=within))  # type: ignore[call-arg]
         found = rows[0] >= 0  # a range with fewer rows than asked for is filled up with -1
@@ -71,6 +72,7 @@ def measure(path: Path) -> dict[str, float]:
     """Opens the file in this process, as search does, and returns seconds, and MB of resident memory."""
     import faiss
 
+    faiss.omp_set_num_threads(1)  # as search does: for one probe more of them are slower
     process = psutil.Process()
     before = process.memory_full_info()
     started = time.perf_counter()
