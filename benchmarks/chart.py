@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-WIDTH, HEIGHT, LEFT, BOTTOM = 720, 260, 70, 45
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 720, 260, 70, 40, 45
 COLOURS = ("#1f6fb4", "#c4562b", "#3a8a4d")
 
 
@@ -45,23 +45,23 @@ def _drawn(panel: Panel) -> list[str]:
         return begin + (end - begin) * (here - first) / (last - first)
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return at(x, across, LEFT, WIDTH - 20), at(y, up, HEIGHT - BOTTOM, 35)
+        return at(x, across, LEFT, WIDTH - RIGHT), at(y, up, HEIGHT - BOTTOM, 35)
 
     out = [f'<text x="{LEFT}" y="20" font-weight="bold">{escape(panel.title)}</text>']
-    out += [f'<text x="{WIDTH - 20}" y="{HEIGHT - 10}" text-anchor="end">{escape(panel.x)}</text>']
+    out += [f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 10}" text-anchor="end">{escape(panel.x)}</text>']
     out += [f'<text x="12" y="{HEIGHT / 2}" transform="rotate(-90 12 {HEIGHT / 2})">{escape(panel.y)}</text>']
     for tick in across:
         x, y = place(tick, up[0])
         out.append(f'<text x="{x:.0f}" y="{y + 16:.0f}" text-anchor="middle">{tick:,.10g}</text>')
     for tick in up:
         x, y = place(across[0], tick)
-        out.append(f'<line x1="{LEFT}" x2="{WIDTH - 20}" y1="{y:.0f}" y2="{y:.0f}" stroke="#ddd"/>')
+        out.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.0f}" y2="{y:.0f}" stroke="#ddd"/>')
         out.append(f'<text x="{LEFT - 6}" y="{y + 4:.0f}" text-anchor="end">{tick:,.10g}</text>')
     names = [*panel.lines, *panel.marks]
     for number, name in enumerate(names):
         colour = COLOURS[number % len(COLOURS)]
         out.append(
-            f'<text x="{WIDTH - 20}" y="{20 + 14 * number}" text-anchor="end" fill="{colour}">{escape(name)}</text>'
+            f'<text x="{WIDTH - RIGHT}" y="{20 + 14 * number}" text-anchor="end" fill="{colour}">{escape(name)}</text>'
         )
         if name in panel.lines:
             drawn = " ".join("{:.1f},{:.1f}".format(*place(*point)) for point in panel.lines[name])

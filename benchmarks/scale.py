@@ -21,7 +21,7 @@ from typing import Any
 from bench import tree_bytes
 from chart import Panel, write_charts
 
-A_FOLDER, ADDED, SAMPLE_SECONDS, WINDOW_SECONDS = 1_000, 1_000, 0.5, 10.0
+A_FOLDER, ADDED, SAMPLE_SECONDS, WINDOWS = 1_000, 1_000, 0.5, 30
 NAMES = {"first": "all photos new", "second": "nothing to do", "added": "1,000 photos more"}
 
 
@@ -145,10 +145,11 @@ def _looked_at(plan: Path) -> int:
 
 
 def rates(samples: list[tuple[float, int, int]]) -> list[tuple[float, float]]:
-    """Returns (seconds, photos a second) of each window of ten seconds while photos were looked at."""
+    """Returns (seconds, photos a second) of each of some thirty windows; photos are done a segment at a time."""
     points, (begin, _, before) = [], samples[0]
+    window = (samples[-1][0] - begin) / WINDOWS
     for seconds, _, done in samples:
-        if seconds - begin >= WINDOW_SECONDS and done >= before:
+        if seconds - begin >= window and done >= before:
             points.append((seconds, (done - before) / (seconds - begin)))
             begin, before = seconds, done
     return points
