@@ -67,8 +67,8 @@ def extract_faces(photo: Photo, root: Path | None, limits: Limits, probe: bool =
 def extract_each(
     photos: Iterable[Photo], root: Path | None, limits: Limits, seconds: float = math.inf
 ) -> Iterator[Extraction]:
-    """Yields what extract_faces returns for each archive photo, in order, and a quarter faster: several take each step
-    together, so that its model comes into the processor's cache once for all of them.
+    """Yields what extract_faces returns for each archive photo, in order, and somewhat faster: several take each step
+    together, so that its model comes into the processor's cache once for all of them (decision 17).
 
     seconds: how long photos may go on joining those that wait for a step.
     """
