@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -120,3 +122,17 @@ def test_without_that_index_they_are_read_all_the_same(ledger: Ledger, tmp_path:
     for statements in ([], [other]):
         Place(tmp_path).tamper("DROP INDEX IF EXISTS entries_rules", *statements)
         assert Ledger(tmp_path).read(lambda view: [entry.number for entry in view.rules]) == [1]
+
+
+def test_a_ledger_that_nobody_holds_any_more_leaves_no_file_open(ledger: Ledger, tmp_path: Path) -> None:
+    def held_open() -> list[str]:
+        held = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+        return [path for path in held if path.startswith(str(tmp_path))]
+
+    ledger.head()
+    gc.collect()
+    before = held_open()
+    for _ in range(3):
+        Ledger(tmp_path).head()
+    gc.collect()
+    assert held_open() == before

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, create_engine, event
+from sqlalchemy import URL, Connection, create_engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
@@ -68,7 +68,6 @@ class SqliteStore(Store):
             isolation_level="AUTOCOMMIT",
             connect_args={"timeout": wait_seconds, "check_same_thread": False},
         )
-        event.listen(engine, "connect", self._set_up)
         super().__init__(engine, str(path), wait_seconds)
 
     @contextlib.contextmanager
@@ -92,6 +91,11 @@ class SqliteStore(Store):
         before = self._file()
         connection = super()._opened()
         connection.info["file"] = before
+        try:
+            self._set_up(connection)
+        except BaseException:
+            self._discard(connection)
+            raise
         return connection
 
     def _still_fits(self, connection: Connection) -> bool:
@@ -105,33 +109,35 @@ class SqliteStore(Store):
             raise absent(self.path.parent) from None
         return found.st_dev, found.st_ino
 
-    def _set_up(self, connection: Any, _record: Any) -> None:
+    def _set_up(self, connection: Connection) -> None:
         # A rollback journal, not WAL: the ledger then is one file, so that a copy of it is all of it; WAL needs
         # shared memory; and SQLite before 3.51.3 can lose WAL commits under two writers
         # (https://sqlite.org/wal.html#walresetbug). TRUNCATE, because FULL does not sync DELETE's last step.
-        mode = connection.execute("PRAGMA journal_mode=TRUNCATE").fetchone()[0]
-        connection.execute("PRAGMA synchronous=FULL")
-        synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
+        mode = connection.exec_driver_sql("PRAGMA journal_mode=TRUNCATE").scalar_one()
+        connection.exec_driver_sql("PRAGMA synchronous=FULL")
+        synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
         if mode != "truncate" or synchronous != 2:
             raise LedgerUnreadable(
                 f"{self.path} would not keep what it has committed (journal_mode {mode}, synchronous {synchronous}; "
                 "wanted truncate and 2); close every other program that has it open"
             )
-        connection.execute("PRAGMA secure_delete=ON")  # erased details are to leave the file, not only the table
+        connection.exec_driver_sql(
+            "PRAGMA secure_delete=ON"
+        )  # erased details are to leave the file, not only the table
         if not self._new:
             self._check_format(connection)
 
-    def _check_format(self, connection: sqlite3.Connection) -> None:
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
+    def _check_format(self, connection: Connection) -> None:
+        found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         if found == FORMAT:
             return
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        tables = {name for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "entries" not in tables:
             raise self._without_tables("its tables are missing")
         if not found:  # format 1 said so in its first entry alone
-            first = connection.execute("SELECT body FROM entries WHERE number = 1").fetchone()
+            first: Any = connection.exec_driver_sql("SELECT body FROM entries WHERE number = 1").scalar()
             with contextlib.suppress(ValueError, TypeError, KeyError):
-                found = json.loads(first[0])["format"]
+                found = json.loads(first)["format"]
         raise other_format(self.where, found)
 
     def _run_first(self, connection: Connection, first: str) -> None:
