@@ -34,9 +34,10 @@ RUNTIME = [
     "pyarrow>=18,<25",  # manifests, segments, labels, object stores
     "pyyaml>=6,<7",  # job files, kinds, purposes
     "rfc8785>=0.1.4,<0.2",  # canonical JSON for the ledger
-    "rich>=13,<16",  # tables and the progress bar on a terminal
+    "rich>=13,<16",  # the progress bar on a terminal
     "simplejpeg>=1.8,<2",  # libjpeg-turbo: the pixels that Pillow gives, in half the time
     "sqlalchemy>=2,<2.1",  # the ledger (2.1 takes a third longer to import, and search pays it on every call)
+    "tabulate[widechars]>=0.10,<0.11",  # tables
 ]
 
 POSTGRESQL = [

