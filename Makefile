@@ -12,10 +12,10 @@ export AFTERFACT_DATA
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-kill lint format types docs docs-check bench bench-budget bench-mirrored bench-access \
-        bench-probes bench-scale bench-search pins clean
+        bench-probes bench-scale bench-search simulate-stragglers pins clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Set up .venv from wheels (under a minute)
 
@@ -79,6 +79,9 @@ bench-scale: $(READY) ## Measure the whole job over N distinct photos (N=300000)
 
 bench-search: $(READY) ## Measure exact search at SIZES faces (SIZES="300000 3000000 20000000", the last takes 10 GB)
 	$(BIN)/python benchmarks/search_scale.py $(SIZES)
+
+simulate-stragglers: $(READY) ## Simulate what slow and lost hosts cost a run of 100,000,000 photos (a minute)
+	$(BIN)/python benchmarks/stragglers.py
 
 pins: ## Compile requirements/pins.txt anew from setup.py
 	$(BIN)/uv pip compile --quiet setup.py --extra test --python-version 3.11 --override requirements/overrides.txt \
