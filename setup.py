@@ -78,7 +78,7 @@ setup(
     py_modules=["afterfact"],
     packages=PACKAGES,
     package_data={
-        "configs": ["*.yaml", "jobs/*.yaml", "moratoria/*.yaml"],
+        "configs": ["*.yaml", "embedders/*.yaml", "jobs/*.yaml", "moratoria/*.yaml"],
         "search": ["templates/*.html"],
     },
     install_requires=RUNTIME,

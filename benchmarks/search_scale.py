@@ -116,7 +116,7 @@ def main(sizes: list[int]) -> None:
     for size in sizes:
         path = folder / f"faces-{size}.faiss"
         try:
-            write_faces(path, size, made_up(size))
+            write_faces(path, size, 128, made_up(size))
             environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
             command = [sys.executable, __file__, "--measure", str(path)]
             out = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -31,6 +31,17 @@ def credential_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def device_option(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Returns what adds --device: what the network runs on that embeds faces."""
+    return click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default=default,
+        show_default=True,
+        help="What embeds faces: auto is CUDA where onnxruntime-gpu is installed, and else the CPU.",
+    )
+
+
 def read_credential(credential_file: Path | None) -> str:
     """Returns the credential's text from the file or from AFTERFACT_CREDENTIAL.
 

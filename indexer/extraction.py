@@ -13,9 +13,10 @@ import numpy as np
 
 from foundation.files import digest_bytes
 from indexer.detector import Detection
-from indexer.face import Face, align_face, default_detector, scale_face
+from indexer.face import OWN, Face, align_face, default_detector, scale_face
 from indexer.limits import Limits
 from indexer.locations import Photo
+from indexer.models import Alignment
 from indexer.outcomes import EMBEDDED, Outcome, Rejection
 from indexer.photo import decode_photo, decode_reduced, read_photo
 from indexer.quality import Quality, require_quality
@@ -52,20 +53,26 @@ class Extraction:
         return self.faces[0] if self.faces and self.outcome in EMBEDDED else None
 
 
-def extract_faces(photo: Photo, root: Path | None, limits: Limits, probe: bool = False) -> Extraction:
+def extract_faces(
+    photo: Photo, root: Path | None, limits: Limits, probe: bool = False, alignment: Alignment = OWN
+) -> Extraction:
     """Returns what is known of a photo's faces. Never raises for what the photo is.
 
     An archive photo gets the detector's cheapest look and must keep the quality limits. A probe gets
     every look, so that no face goes unseen, and no quality limit: its measures are told instead.
     """
-    one = _Extracting(root, limits, probe)
+    one = _Extracting(root, limits, probe, alignment)
     for step in (partial(one.decode, photo), one.detect, one.align):
         one.take(step)
     return one.result()
 
 
 def extract_each(
-    photos: Iterable[Photo], root: Path | None, limits: Limits, seconds: float = math.inf
+    photos: Iterable[Photo],
+    root: Path | None,
+    limits: Limits,
+    seconds: float = math.inf,
+    alignment: Alignment = OWN,
 ) -> Iterator[Extraction]:
     """Yields what extract_faces returns for each archive photo, in order, and somewhat faster: several take each step
     together, so that its model comes into the processor's cache once for all of them (decision 17).
@@ -75,7 +82,7 @@ def extract_each(
     together: list[_Extracting] = []
     began = time.monotonic()
     for photo in photos:
-        one = _Extracting(root, limits, probe=False)
+        one = _Extracting(root, limits, False, alignment)
         together.append(one)
         one.take(partial(one.decode, photo))
         full = len(together) == TOGETHER or sum(other.held_bytes for other in together) > HELD_BYTES
@@ -96,8 +103,8 @@ def _finish(together: list[_Extracting]) -> Iterator[Extraction]:
 class _Extracting:
     """One photo on its way through the steps, of which the first that rejects it is the last."""
 
-    def __init__(self, root: Path | None, limits: Limits, probe: bool) -> None:
-        self._root, self._limits, self._probe = root, limits, probe
+    def __init__(self, root: Path | None, limits: Limits, probe: bool, alignment: Alignment) -> None:
+        self._root, self._limits, self._probe, self._alignment = root, limits, probe, alignment
         self._outcome: tuple[Outcome, str] | None = None
         self._digest, self._size = "", (0, 0)
         self._content = b""
@@ -145,7 +152,8 @@ class _Extracting:
             require_quality(as_kept(self._faces[0].quality), self._limits)
 
     def _align(self, reduction: float) -> None:
-        self._faces = [scale_face(align_face(self._rgb, detection), reduction) for detection in self._detections]
+        aligned = [align_face(self._rgb, detection, self._alignment) for detection in self._detections]
+        self._faces = [scale_face(face, reduction) for face in aligned]
 
     def result(self) -> Extraction:
         """Returns the extraction, and lets go of the pixels."""
@@ -159,7 +167,7 @@ def as_kept(quality: Quality) -> Quality:
     return Quality(**{name: float(np.float32(value)) for name, value in asdict(quality).items()})
 
 
-def stack_chips(extractions: list[Extraction]) -> np.ndarray:
-    """Returns the chips of the faces to embed in order, uint8 (n, 150, 150, 3)."""
+def stack_chips(extractions: list[Extraction], pixels: int = OWN.pixels) -> np.ndarray:
+    """Returns the chips of the faces to embed in order, uint8 (n, pixels, pixels, 3)."""
     chips = [one.embedded_face.chip for one in extractions if one.embedded_face is not None]
-    return np.stack(chips) if chips else np.empty((0, 150, 150, 3), dtype=np.uint8)
+    return np.stack(chips) if chips else np.empty((0, pixels, pixels, 3), dtype=np.uint8)

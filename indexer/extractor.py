@@ -13,14 +13,14 @@ import numpy as np
 
 from indexer.detector import Detection
 from indexer.extraction import TOGETHER, Extraction
-from indexer.face import Face
+from indexer.face import OWN, Face
 from indexer.helper_process import START_SECONDS, HelperDied, HelperError, HelperProcess
 from indexer.limits import Limits
 from indexer.locations import Member
+from indexer.models import Alignment
 from indexer.outcomes import Outcome
 from indexer.picture import Box
 from indexer.quality import Quality
-from indexer.weights import CHIP_PIXELS
 
 AHEAD = 2 * TOGETHER - 1  # photos asked about beyond the one that is waited for, so that the next ones are always there
 ASKED_CHARACTERS = 30_000  # at most, of their names: what waits to be read must fit into the socket, or both ends wait
@@ -36,11 +36,15 @@ class FaceExtractor:
     """Extracts faces in a helper process of its own, started on first use and again after a crash.
 
     root: the folder that archive photos must lie in, None for any. helper: one that was started already
-    for the same root and limits. Use as a context manager, or close(). Not for several threads at once.
+    for the same root and limits. alignment: of the chips, and may be set anew between two questions. Use as a context
+    manager, or close(). Not for several threads at once.
     """
 
-    def __init__(self, root: Path | None, limits: Limits, helper: HelperProcess | None = None) -> None:
+    def __init__(
+        self, root: Path | None, limits: Limits, helper: HelperProcess | None = None, alignment: Alignment = OWN
+    ) -> None:
         self._helper = helper or HelperProcess(root, limits)
+        self.alignment = alignment
 
     def __enter__(self) -> FaceExtractor:
         return self
@@ -61,7 +65,7 @@ class FaceExtractor:
 
         Nothing else may be asked of this extractor in between. Never raises for what the photo is.
         """
-        request = {"task": "probe" if probe else "archive", "photo": path}
+        request = self._request(path, probe)
         try:
             self._helper.send(request)
         except HelperDied:
@@ -69,7 +73,7 @@ class FaceExtractor:
 
         def finish() -> Extraction:
             try:
-                return _extraction(*self._helper.receive())
+                return self._extraction(*self._helper.receive())
             except HelperDied:
                 return self._once_more(request)
 
@@ -83,7 +87,7 @@ class FaceExtractor:
         asked: deque[dict[str, Any]] = deque()
         try:
             for photo in photos:
-                request = {"task": "probe" if probe else "archive", "photo": photo}
+                request = self._request(photo, probe)
                 self._send(request)
                 asked.append(request)
                 while len(asked) > AHEAD or sum(len(repr(one["photo"])) for one in asked) > ASKED_CHARACTERS:
@@ -94,6 +98,9 @@ class FaceExtractor:
             if asked:
                 self.close()  # answers left waiting would be taken for the next photo's
 
+    def _request(self, photo: str | Member, probe: bool) -> dict[str, Any]:
+        return {"task": "probe" if probe else "archive", "photo": photo, "alignment": self.alignment}
+
     def _send(self, request: dict[str, Any]) -> None:
         with contextlib.suppress(HelperDied):  # receive() tells it again, for the photo that it died of
             self._helper.send(request)
@@ -101,7 +108,7 @@ class FaceExtractor:
     def _finish(self, asked: deque[dict[str, Any]]) -> Iterator[Extraction]:
         """Yields the next photo's extraction; where the helper died of one of those asked, each of theirs."""
         try:
-            extraction = _extraction(*self._helper.receive())
+            extraction = self._extraction(*self._helper.receive())
         except HelperDied:
             while asked:
                 yield self._alone(asked.popleft())
@@ -111,7 +118,7 @@ class FaceExtractor:
 
     def _alone(self, request: dict[str, Any]) -> Extraction:
         try:
-            return _extraction(*self._helper.ask(request))
+            return self._extraction(*self._helper.ask(request))
         except HelperDied:
             return self._once_more(request)
 
@@ -137,7 +144,7 @@ class FaceExtractor:
     def _once_more(self, request: dict[str, Any]) -> Extraction:
         """Asks again in a fresh helper, so that no photo is blamed for what an earlier one left behind."""
         try:
-            return _extraction(*self._helper.ask(request))
+            return self._extraction(*self._helper.ask(request))
         except HelperDied as death:
             known = self._digested(request)
             return replace(known, detail=str(death)) if known.outcome is Outcome.DECODER_CRASH else known
@@ -145,20 +152,19 @@ class FaceExtractor:
     def _digested(self, request: dict[str, Any]) -> Extraction:
         """Returns a photo as DECODER_CRASH with its digest, or as what it is rejected for where it cannot be read."""
         try:
-            return _extraction(*self._helper.ask({**request, "task": "digest"}))
+            return self._extraction(*self._helper.ask({**request, "task": "digest"}))
         except HelperDied:
             return Extraction(Outcome.DECODER_CRASH)
 
-
-def _extraction(header: dict[str, Any], blobs: list[bytes]) -> Extraction:
-    faces = [
-        Face(
-            Detection(**face["detection"]),
-            Quality(**face["quality"]),
-            np.frombuffer(blob, dtype=np.uint8).reshape(CHIP_PIXELS, CHIP_PIXELS, 3),
-        )
-        for face, blob in zip(header["faces"], blobs, strict=True)
-    ]
-    return Extraction(
-        Outcome(header["outcome"]), header["detail"], header["digest"], header["width"], header["height"], faces
-    )
+    def _extraction(self, header: dict[str, Any], blobs: list[bytes]) -> Extraction:
+        side = self.alignment.pixels
+        faces = [
+            Face(
+                Detection(**face["detection"]),
+                Quality(**face["quality"]),
+                np.frombuffer(blob, dtype=np.uint8).reshape(side, side, 3),
+            )
+            for face, blob in zip(header["faces"], blobs, strict=True)
+        ]
+        known = {name: header[name] for name in ("detail", "digest", "width", "height")}
+        return Extraction(Outcome(header["outcome"]), **known, faces=faces)

@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from indexer.alignment import cut_chip
 from indexer.blazeface import BlazeFaceDetector
 from indexer.detector import Detection, Detector
 from indexer.landmarks import find_landmarks
-from indexer.models import CHIP_PADDING, landmarks_file
+from indexer.models import Alignment, landmarks_file
 from indexer.quality import Quality, measure_quality
-from indexer.weights import CHIP_PIXELS
+
+OWN = Alignment()  # the built-in network's
 
 
 @dataclass(frozen=True)
 class Face:
-    """One face of a photo. chip: uint8 (150, 150, 3) RGB, aligned on the eyes and the nose base."""
+    """One face of a photo. chip: uint8 (pixels, pixels, 3) RGB, aligned on the eyes and the nose base."""
 
     detection: Detection
     quality: Quality
@@ -44,15 +46,12 @@ def load_models() -> None:
     default_detector().first_faces(np.zeros((80, 80, 3), dtype=np.uint8))
 
 
-def align_face(rgb: np.ndarray, detection: Detection) -> Face:
-    """Returns the face's chip and measures, exactly as dlib aligns for its own network."""
-    import dlib
-
+def align_face(rgb: np.ndarray, detection: Detection, alignment: Alignment = OWN) -> Face:
+    """Returns the face's chip and measures; these are of the built-in network's chip, whatever the alignment."""
     landmarks = find_landmarks(_landmarks(), rgb, detection)
-    box = dlib.rectangle(detection.left, detection.top, detection.right, detection.bottom)
-    points = [dlib.point(round(x), round(y)) for x, y in landmarks]
-    chip = dlib.get_face_chip(rgb, dlib.full_object_detection(box, points), CHIP_PIXELS, CHIP_PADDING)
-    return Face(detection, measure_quality(detection, landmarks, chip), chip)
+    own = cut_chip(rgb, detection, landmarks, OWN)
+    chip = own if alignment == OWN else cut_chip(rgb, detection, landmarks, alignment)
+    return Face(detection, measure_quality(detection, landmarks, own), chip)
 
 
 def scale_face(face: Face, reduction: float) -> Face:

@@ -22,6 +22,7 @@ import rfc8785
 from foundation.errors import AfterfactError, nearest
 from foundation.files import digest_bytes, write_whole
 from indexer.job import require_gallery_name
+from indexer.models import Model
 
 if TYPE_CHECKING:
     import filelock
@@ -54,9 +55,9 @@ class Version:
         return self.about.get("limits")
 
     @property
-    def mirrored(self) -> bool:
-        """Whether its embeddings are means over chip and mirrored chip; a probe's then has to be one, too."""
-        return bool(self.about["model"].get("mirrored", False))
+    def model(self) -> Model:
+        """What its faces were embedded with, and probes therefore have to be. Raises ModelError."""
+        return Model.from_json(self.about["model"])
 
 
 class Gallery:

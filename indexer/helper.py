@@ -24,7 +24,7 @@ from indexer.extraction import TOGETHER, Extraction, extract_each, extract_faces
 from indexer.face import load_models
 from indexer.limits import Limits
 from indexer.locations import Member, Photo
-from indexer.models import ModelError
+from indexer.models import Alignment, ModelError
 from indexer.outcomes import Outcome, Rejection
 from indexer.photo import read_photo
 from indexer.picture import crop_face, number_faces
@@ -39,7 +39,7 @@ def answer(request: dict[str, Any], root: Path | None, limits: Limits) -> tuple[
     if task == "digest":
         return _told(_digest(photo, root, limits))
     if task == "probe":
-        return _told(extract_faces(photo, root, limits, probe=True))
+        return _told(extract_faces(photo, root, limits, True, _alignment(request)))
     try:
         if task == "crop":
             return {"refused": None}, [crop_face(photo, root, limits, tuple(request["box"]), request["digest"])]
@@ -52,6 +52,10 @@ def answer(request: dict[str, Any], root: Path | None, limits: Limits) -> tuple[
 def _photo(request: dict[str, Any]) -> Photo:
     named = request["photo"]
     return named if isinstance(named, str) else Member(*named)
+
+
+def _alignment(request: dict[str, Any]) -> Alignment:
+    return Alignment(*request.get("alignment", ()))
 
 
 def _digest(photo: Photo, root: Path | None, limits: Limits) -> Extraction:
@@ -104,7 +108,9 @@ def serve(connection: Connection) -> None:
         while True:
             signal.setitimer(signal.ITIMER_REAL, 0)
             requests = _waiting(connection)
-            extractions = extract_each(archived(requests), root, limits, JOINING_SHARE * limits.decode_seconds)
+            joining = JOINING_SHARE * limits.decode_seconds
+            # Photos that wait together are one job's, and the first one's alignment is all of theirs.
+            extractions = extract_each(archived(requests), root, limits, joining, _alignment(requests[0]))
             for request in requests:
                 allow_time()
                 of_archive = request["task"] == "archive"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,22 @@ from foundation.errors import InputError
 from foundation.files import digest_bytes
 from foundation.settings import read_yaml, refuse_unknown_keys
 from indexer.containers import is_container
+from indexer.embedder_file import GivenEmbedder, given_embedder
 from indexer.face import default_detector
 from indexer.limits import Limits
 from indexer.locations import readable
-from indexer.models import installed_model
 
 GALLERY_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 SEGMENT_PHOTOS = 512
 SMALLEST_SEGMENT = 16
 SEGMENTS_A_WORKER = 8  # fewer leave a worker idle at the end of a small archive
+
+
+def require_sizes(segment_photos: int, workers: int) -> None:
+    """Raises InputError for photos a segment, or workers, that are no number of them."""
+    for name, value, largest in (("segment_photos", segment_photos, 100_000), ("workers", workers, 1024)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= largest:
+            raise InputError(f"{name} is {value!r}; give a whole number from 0 (chosen for you) to {largest:,}")
 
 
 def require_gallery_name(name: str) -> str:
@@ -39,9 +47,9 @@ class IndexJob:
 
     archive: a folder, a .zip or .tar file, or a CSV or Parquet list with a column `photo`. root: the folder that
     relative photos start from and that no photo may lead out of; the archive's own folder unless given.
-    folder_subjects: in a folder, zip or tar file, `subject/photo` names the subject. mirrored: see
-    indexer.models.Model. segment_photos: photos a segment, 0 for a size that suits the archive. workers:
-    processes, 0 for one a core.
+    folder_subjects: in a folder, zip or tar file, `subject/photo` names the subject. embedder: the file of another
+    embedder than the built-in one. mirrored: see indexer.models.Model. segment_photos: photos a segment, 0 for a size
+    that suits the archive. workers: processes, 0 for one a core.
     limit_rejected: highest share of looked-at photos that may be rejected before the exit code says so, 0 to 1.
     Raises InputError.
     """
@@ -52,6 +60,7 @@ class IndexJob:
     folder_subjects: bool = False
     rehash: bool = False
     retry_rejected: bool = False
+    embedder: Path | None = None
     mirrored: bool = False
     limit_rejected: float | None = None
     segment_photos: int = 0
@@ -73,10 +82,14 @@ class IndexJob:
         for name, path in (("archive", self.archive.resolve()), ("root", self.archive_root)):
             if readable(str(path)) != str(path):
                 raise InputError(f"{name} {readable(str(path))} is not UTF-8; rename it")
-        for name, largest in (("segment_photos", 100_000), ("workers", 1024)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= largest:
-                raise InputError(f"{name} is {value!r}; give a whole number from 0 (chosen for you) to {largest:,}")
+        require_sizes(self.segment_photos, self.workers)
+        if self.embedder is not None:
+            _ = self.given  # what is wrong with it is told before anything begins
+
+    @cached_property
+    def given(self) -> GivenEmbedder:
+        """What the photos are embedded with."""
+        return given_embedder(self.embedder, self.mirrored)
 
     @property
     def archive_root(self) -> Path:
@@ -91,7 +104,7 @@ class IndexJob:
     @property
     def settings_digest(self) -> str:
         """SHA-256 of whatever decides what a segment holds, besides its photos and the model."""
-        return _digest({"limits": asdict(self.limits), "detector": default_detector().name})
+        return settings_digest(self.limits)
 
     @property
     def digest(self) -> str:
@@ -105,9 +118,14 @@ class IndexJob:
                 "rehash": self.rehash,
                 "retry_rejected": self.retry_rejected,
                 "settings": self.settings_digest,
-                "model": installed_model(self.mirrored).digest,
+                "model": self.given.model.digest,
             }
         )
+
+
+def settings_digest(limits: Limits) -> str:
+    """Returns the digest of whatever decides what a segment holds, besides its photos and the model."""
+    return _digest({"limits": asdict(limits), "detector": default_detector().name})
 
 
 def _digest(value: dict[str, Any]) -> str:
@@ -140,7 +158,7 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
     settings: dict[str, Any] = {}
     if job_file is not None:
         settings = _read_settings(job_file)
-        for name in ("archive", "root"):
+        for name in ("archive", "root", "embedder"):
             if settings.get(name) is not None:
                 settings[name] = str(job_file.parent / Path(str(settings[name])).expanduser())
     limits = _limits_in(settings)
@@ -149,7 +167,7 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
     for name in ("gallery", "archive"):
         if not settings.get(name):
             raise InputError(f"no {name}: give --{name}, or a job file with the line '{name}: ...'")
-    for name in ("archive", "root"):
+    for name in ("archive", "root", "embedder"):
         if settings.get(name) is not None:
             settings[name] = Path(settings[name])
     for name in ("folder_subjects", "rehash", "retry_rejected", "mirrored"):
@@ -160,15 +178,15 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
     return IndexJob(**{**settings, "limits": Limits.from_settings(settings["limits"])})
 
 
-def parse_share(value: object) -> float:
-    """Returns 0.05 for "5%" or 0.05. Raises InputError outside 0 to 1."""
+def parse_share(value: object, name: str = "limit_rejected") -> float:
+    """Returns 0.05 for "5%" or 0.05. Raises InputError outside 0 to 1, which names what it is of."""
     text = str(value).strip()
     try:
         share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise InputError(f"limit_rejected is {text!r}; give a share such as 5% or 0.05")
+        raise InputError(f"{name} is {text!r}; give a share such as 5% or 0.05")
     return share
 
 

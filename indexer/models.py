@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import rfc8785
 
@@ -17,6 +17,8 @@ from foundation.files import digest_bytes, digest_file, write_whole
 from indexer import weights
 
 CHIP_PADDING = 0.25  # of the face's box on each side, as dlib trained with
+MODELS = "AFTERFACT_MODELS"  # a folder of networks by digest, where they are not in the data home
+EUCLIDEAN, COSINE = "euclidean", "cosine"
 
 
 class ModelError(AfterfactError):
@@ -47,11 +49,21 @@ def landmarks_file() -> Path:
     return model_file("shape_predictor_5_face_landmarks.dat")
 
 
+class Alignment(NamedTuple):
+    """How a face becomes a chip: by which template of points, and of how many pixels a side; see indexer.alignment."""
+
+    template: str = "dlib"
+    pixels: int = weights.CHIP_PIXELS
+
+
 @dataclass(frozen=True)
 class Model:
     """What makes two embeddings comparable. digest: SHA-256 of the rest, which a gallery remembers.
 
-    mirrored: whether an embedding is the mean of the network's outputs for a chip and its mirror image.
+    network, landmarks: SHA-256 of the weights, and of what finds the points that chips are aligned on. mirrored:
+    whether an embedding is the mean of the network's outputs for a chip and its mirror image. channels, mean, scale:
+    what the network is given, (pixel - mean) / scale in that order of channels. normalisation: "unit" where embeddings
+    are brought to length 1. distance: Euclidean, or cosine's, which between unit vectors is the same order.
     """
 
     network: str
@@ -61,17 +73,52 @@ class Model:
     dimension: int
     name: str = "dlib_face_recognition_resnet_model_v1"
     mirrored: bool = False
+    alignment: str = "dlib"
+    channels: str = "RGB"
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    scale: tuple[float, ...] = (1.0, 1.0, 1.0)
+    normalisation: str = "none"
+    distance: str = EUCLIDEAN
 
     @property
     def digest(self) -> str:
         return digest_bytes(rfc8785.dumps(self._told()))
 
+    @property
+    def chips(self) -> Alignment:
+        return Alignment(self.alignment, self.chip_pixels)
+
+    @property
+    def distance_told(self) -> str:
+        """What its distances are, for people."""
+        return "Euclidean" if self.distance == EUCLIDEAN else "cosine, as Euclidean between unit vectors"
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Model:
+        """Returns what as_json() told. Raises ModelError where it is not that of a model that this version knows."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in told.items()
+        }
+        stated = values.pop("digest", None)
+        try:
+            model = cls(**values)
+        except TypeError:
+            model = None
+        if model is None or model.digest != stated:
+            raise ModelError(
+                f"model {str(stated)[:12]} is not described as this version of Afterfact describes models, and "
+                "their distances mean nothing to each other; use the version that wrote it"
+            )
+        return model
+
     def as_json(self) -> dict[str, object]:
         return {**self._told(), "digest": self.digest}
 
     def _told(self) -> dict[str, Any]:
-        # Told only where it is so: galleries that were made before it could be keep their digest.
-        return {name: value for name, value in asdict(self).items() if name != "mirrored" or value}
+        # Told only where it is not as it always was: galleries that were made before it could be keep their digest.
+        usual = {one.name: one.default for one in fields(self) if one.default is not MISSING and one.name != "name"}
+        told = {name: value for name, value in asdict(self).items() if name not in usual or value != usual[name]}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
 
 
 def installed_model(mirrored: bool = False) -> Model:
@@ -87,6 +134,42 @@ def _installed() -> Model:
         chip_pixels=weights.CHIP_PIXELS,
         chip_padding=CHIP_PADDING,
         dimension=weights.DIMENSION,
+    )
+
+
+def models_folder(home: Path) -> Path:
+    """Returns where a data home keeps the networks that are not the built-in one."""
+    return home / "models"
+
+
+def network_name(model: Model) -> str:
+    """Returns the name of a model's network there: its digest."""
+    return f"{model.network}.onnx"
+
+
+def find_network(model: Model, folder: Path) -> Path:
+    """Returns the ONNX graph of a model: the built-in one, or by its digest, in AFTERFACT_MODELS or else in folder.
+
+    Whoever loads it checks its content. Raises ModelError, which says where it was expected.
+    """
+    ours = installed_model(model.mirrored)
+    if model.digest == ours.digest:
+        return converted_network()
+    if model.network == ours.network or model.landmarks != ours.landmarks:
+        raise ModelError(
+            f"it is of model {model.digest[:12]} ({model.name}), which aligns faces otherwise than this installation "
+            f"(its own is {ours.digest[:12]}): their distances mean nothing to each other; use the Afterfact that "
+            "it was made with, or index the archive into a new gallery"
+        )
+    named = os.environ.get(MODELS)
+    places = [one / network_name(model) for one in ([Path(named)] if named else []) + [folder]]
+    for path in places:
+        if path.is_file():
+            return path
+    raise ModelError(
+        f"the network of its model {model.digest[:12]} ({model.name}) was expected at "
+        f"{' or '.join(map(str, places))} and is not there; copy the ONNX file with SHA-256 {model.network} to that "
+        f"name, or set {MODELS} to a folder that has it under that name"
     )
 
 

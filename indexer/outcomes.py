@@ -25,6 +25,7 @@ class Outcome(StrEnum):
     MISSING_FILE = "MISSING_FILE"
     UNREADABLE_FILE = "UNREADABLE_FILE"
     PROBE_PHOTO = "PROBE_PHOTO"
+    CHANGED_PHOTO = "CHANGED_PHOTO"
 
 
 ABOUT = {
@@ -45,6 +46,7 @@ ABOUT = {
     Outcome.MISSING_FILE: "the list names a file that is not there",
     Outcome.UNREADABLE_FILE: "the file is there but cannot be read",
     Outcome.PROBE_PHOTO: "its bytes were a probe in a search, and a probe is never enrolled",
+    Outcome.CHANGED_PHOTO: "it is not the photo any more that is to be embedded anew",
 }
 
 # The disk or the list may be right tomorrow: such a photo is looked at again by every run.

@@ -19,14 +19,13 @@ from foundation.files import digest_bytes, sync_folder, sync_tree, write_whole
 from foundation.memory import give_back_memory
 from indexer.accounting import Accounting, AccountingError, rejections_csv
 from indexer.gallery import Gallery, GalleryError, Version, write_sealed
-from indexer.models import installed_model
 from indexer.outcomes import Outcome
 from indexer.run import Run, discard_run
 from indexer.schema import FOUND, PHOTOS
 from indexer.search_files import build_index
 from indexer.segment import SegmentReference, is_done, plan_segments
 from indexer.settled import Rejections, SettledRows, has_row, settle_duplicates
-from indexer.table import commit_rows, committed, holds_any, is_enrolled, open_table, read_rows, restore
+from indexer.table import Rows, commit_rows, committed, holds_any, is_enrolled, open_table, read_rows, restore
 from indexer.torn_entry import set_aside_torn_entry
 
 ASKED_AT_ONCE = 20_000  # photo digests; a question for 300,000 at once is made of a million texts
@@ -43,7 +42,7 @@ KNOWN_PROBE = (Outcome.PROBE_PHOTO.value, "the ledger knows it as a probe")
 class Settled:
     """A run's result before it is committed. rejections: rows of the CSV, each time anew."""
 
-    rows: SettledRows
+    rows: Rows
     accounting: Accounting
     rejections: Iterable[dict[str, Any]]
 
@@ -54,7 +53,7 @@ def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled
     Raises AccountingError where a segment is missing or photos are unaccounted for.
     """
     table = open_table(gallery)
-    references = _done_segments(run)
+    references = done_segments(run)
     listed = pq.read_table(run.manifest_path, columns=["location", "photo", "subject"], partitioning=None)
     told = _without_probes(_told(references, listed.num_rows), known_probes)
     settled = settle_duplicates(listed, told, _enrolled_elsewhere(table, listed, told))
@@ -71,7 +70,8 @@ def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled
     return Settled(rows, accounting, Rejections(run, settled))
 
 
-def _done_segments(run: Run) -> list[SegmentReference]:
+def done_segments(run: Run) -> list[SegmentReference]:
+    """Returns a run's segments. Raises AccountingError where one is missing or damaged."""
     references = plan_segments(run)
     missing = [reference.number for reference in references if not is_done(reference)]
     if missing:
@@ -135,6 +135,7 @@ def publish_run(gallery: Gallery, run: Run, settled: Settled, summary: dict[str,
         "run": run.run_id,
         "archive": run.archive,
         **summary,
+        **({} if run.reembeds is None else {"reembedded": run.reembeds}),
         "limits": run.limits.of_quality,
         "accounting": settled.accounting.as_json(),
     }
@@ -143,10 +144,9 @@ def publish_run(gallery: Gallery, run: Run, settled: Settled, summary: dict[str,
         version = roll_forward(gallery)
     elif settled.rows.num_rows or open_table(gallery) is None:
         replaces = holds_any(open_table(gallery), settled.rows.column("location"))
-        model = installed_model(run.mirrored).as_json()
         # A gallery keeps the limits that it began with, or was requalified with; the account has the run's own.
         limits = gallery.version().limits if gallery.version_numbers() else run.limits.of_quality
-        about = about_commit(account, model, limits)
+        about = about_commit(account, run.model.as_json(), limits)
         commit_rows(gallery, settled.rows, replaces, run.run_id, about)
         give_back_memory()
         version = roll_forward(gallery)

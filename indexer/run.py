@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from indexer.gallery import Gallery, GalleryError, read_sealed, write_sealed
 from indexer.job import IndexJob, segment_size
 from indexer.limits import Limits
 from indexer.listing import Listing, list_archive
-from indexer.models import installed_model
+from indexer.models import Model, installed_model
 from indexer.plan import Plan, make_plan
 from indexer.schema import LISTED
 from indexer.table import open_table
@@ -32,7 +32,8 @@ UPDATES = "updates.parquet"
 class Run:
     """One planned run. Photos to look at are in the manifest, one row group a segment.
 
-    planned, held, updated: photos. bytes: of the photos to look at. repeated: see Listing.
+    planned, held, updated: photos. bytes: of the photos to look at. repeated: see Listing. reembeds: the version whose
+    faces it embeds anew (indexer.reembed), None where it looks at an archive.
     """
 
     run_id: str
@@ -42,7 +43,7 @@ class Run:
     root: Path
     limits: Limits
     settings_digest: str
-    model_digest: str
+    model: Model
     manifest_digest: str
     updates_digest: str
     planned: int
@@ -52,7 +53,11 @@ class Run:
     bytes: int
     segments: int
     repeated: list[tuple[str, str | None, str]] = field(default_factory=list)
-    mirrored: bool = False
+    reembeds: int | None = None
+
+    @property
+    def model_digest(self) -> str:
+        return self.model.digest
 
     @property
     def manifest_path(self) -> Path:
@@ -73,7 +78,8 @@ def open_run(folder: Path) -> Run:
     values = {name: value for name, value in content.items() if name != "seal"}
     try:
         values["repeated"] = [tuple(one) for one in values["repeated"]]
-        return Run(**{**values, "folder": folder, "root": Path(values["root"]), "limits": Limits(**values["limits"])})
+        values |= {"folder": folder, "root": Path(values["root"]), "limits": Limits(**values["limits"])}
+        return Run(**{**values, "model": Model.from_json(values["model"])})
     except (KeyError, TypeError) as error:
         raise GalleryError(
             f"{folder / SETTINGS} was written by another version of Afterfact ({error}); finish that run with it, or "
@@ -93,68 +99,84 @@ def plan_job(gallery: Gallery, job: IndexJob) -> tuple[Plan, Listing]:
 
     Raises InputError and ArchiveError as list_archive does, GalleryError where the gallery is of another model.
     """
-    require_same_model(gallery, job.mirrored)
+    require_same_model(gallery, job.given.model)
     table = open_table(gallery)
     listing = list_archive(job)
     return make_plan(listing.photos, table, job.rehash, job.retry_rejected, job.limits), listing
 
 
-def require_same_model(gallery: Gallery, mirrored: bool) -> None:
+def require_same_model(gallery: Gallery, model: Model) -> None:
     """Raises GalleryError where the gallery's newest version is of another model than the one to embed with."""
     if not gallery.version_numbers():
         return
-    present, ours = gallery.version(), installed_model(mirrored)
-    if present.model_digest == ours.digest:
+    present = gallery.version()
+    if present.model_digest == model.digest:
         return
-    own, remedy = "this installation's is", "index into a new gallery"
-    if present.mirrored != mirrored:
-        own = f"and this job, with mirrored: {str(mirrored).lower()}, is of"
-        remedy = f"give the job mirrored: {str(present.mirrored).lower()}, or {remedy}"
+    own, remedy = "this job's is", "give the job the embedder that the gallery was made with, index into a new gallery"
+    held = present.model
+    if replace(held, mirrored=model.mirrored) == model:
+        own = f"and this job, with mirrored: {str(model.mirrored).lower()}, is of"
+        remedy = f"give the job mirrored: {str(held.mirrored).lower()}, or index into a new gallery"
+    elif model.network == installed_model().network == held.network:
+        own, remedy = "this installation's is", "index into a new gallery"
     raise GalleryError(
-        f"gallery {gallery.name!r} is of model {present.model_digest[:12]}, {own} {ours.digest[:12]}: "
-        f"their distances mean nothing to each other; {remedy}"
+        f"gallery {gallery.name!r} is of model {present.model_digest[:12]} ({held.name}), {own} {model.digest[:12]} "
+        f"({model.name}): their distances mean nothing to each other; {remedy}, or see afterfact gallery reembed"
     )
 
 
 def start_run(gallery: Gallery, job: IndexJob, workers: int) -> Run:
     """Plans the job and writes the run's folder, the plan last. Raises as plan_job does."""
     plan, listing = plan_job(gallery, job)
-    run_id = _unused_id(gallery, job)
-    folder = gallery.runs / run_id
-    (folder / "segments").mkdir(parents=True)
-    sync_folder(gallery.runs)
-    size = segment_size(plan.work.num_rows, workers, job.segment_photos)
-    _write_table(folder / MANIFEST, plan.work, size)
-    _write_table(folder / UPDATES, plan.updates, 100_000)
-    run = Run(
-        run_id=run_id,
-        folder=folder,
+    return write_run(
+        gallery,
+        plan.work,
+        plan.updates,
+        segment_size(plan.work.num_rows, workers, job.segment_photos),
         job_digest=job.digest,
         archive=str(job.archive.resolve()),
         root=job.archive_root,
         limits=job.limits,
         settings_digest=job.settings_digest,
-        model_digest=installed_model(job.mirrored).digest,
-        manifest_digest=digest_file(folder / MANIFEST),
-        updates_digest=digest_file(folder / UPDATES),
+        model=job.given.model,
         planned=listing.photos.num_rows + len(listing.repeated),
         held=plan.held,
-        updated=plan.updates.num_rows,
-        looked_at=plan.work.num_rows,
         bytes=plan.bytes,
-        segments=-(-plan.work.num_rows // size) if plan.work.num_rows else 0,
         repeated=listing.repeated,
-        mirrored=job.mirrored,
+    )
+
+
+def write_run(gallery: Gallery, work: pa.Table, updates: pa.Table, size: int, **planned: Any) -> Run:
+    """Writes a run's folder, the plan last, and returns the run.
+
+    work: the manifest, photos to look at, of which size make a segment. updates: see Plan. planned: the run's other
+    fields.
+    """
+    run_id = _unused_id(gallery, planned["job_digest"])
+    folder = gallery.runs / run_id
+    (folder / "segments").mkdir(parents=True)
+    sync_folder(gallery.runs)
+    _write_table(folder / MANIFEST, work, size)
+    _write_table(folder / UPDATES, updates, 100_000)
+    run = Run(
+        run_id=run_id,
+        folder=folder,
+        manifest_digest=digest_file(folder / MANIFEST),
+        updates_digest=digest_file(folder / UPDATES),
+        updated=updates.num_rows,
+        looked_at=work.num_rows,
+        segments=-(-work.num_rows // size) if work.num_rows else 0,
+        **planned,
     )
     write_sealed(folder / SETTINGS, _as_json(run))
     return run
 
 
-def _unused_id(gallery: Gallery, job: IndexJob) -> str:
+def _unused_id(gallery: Gallery, job_digest: str) -> str:
     """Returns the time now and the job's digest; later where a clock that was set back makes it another run's id."""
     now = datetime.now(UTC)
     while True:
-        run_id = f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{job.digest[:8]}"
+        run_id = f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{job_digest[:8]}"
         taken = gallery.runs / run_id, gallery.accounts / f"{run_id}.json"
         if not any(path.exists() for path in taken):
             return run_id
@@ -173,7 +195,7 @@ def require_whole(run: Run) -> None:
 
 def _as_json(run: Run) -> dict[str, Any]:
     values = {name: value for name, value in asdict(run).items() if name != "folder"}
-    return json.loads(json.dumps({**values, "root": str(run.root)}))
+    return json.loads(json.dumps({**values, "root": str(run.root), "model": run.model.as_json()}))
 
 
 def _write_table(path: Path, rows: pa.Table, group: int) -> None:

@@ -41,7 +41,7 @@ FOUND = pa.schema(
         ("roll", pa.float32()),
         ("brightness", pa.float32()),
         ("sharpness", pa.float32()),
-        ("embedding", pa.list_(pa.float32())),  # 128 values of the widest face; see outcomes.EMBEDDED
+        ("embedding", pa.list_(pa.float32())),  # of the widest face, as the row's model has it; see outcomes.EMBEDDED
     ]
 )
 

@@ -19,9 +19,6 @@ from foundation.memory import give_back_memory
 from indexer.gallery import FACES, INDEX_FORMAT, LABELS, Gallery, GalleryError, write_sealed
 from indexer.schema import LABELS as LABEL_COLUMNS
 from indexer.table import ACCOUNT, count_outcomes, is_enrolled, read_batches, table_files
-from indexer.weights import DIMENSION
-
-_FACE_BYTES = 4 * DIMENSION
 
 
 def build_index(gallery: Gallery, table: Any) -> None:
@@ -35,9 +32,13 @@ def build_index(gallery: Gallery, table: Any) -> None:
     give_back_memory()
     with pa.memory_map(str(folder / LABELS)) as source:  # sorting them took several times the space that they take
         labels = pa.ipc.open_file(source).read_all()
-    write_faces(folder / FACES, labels.num_rows, enrolled_vectors(table, gallery.table, labels))
+    about = _about(gallery, table, labels)
+    dimension = about["model"]["dimension"]
+    vectors = enrolled_vectors(table, gallery.table, labels, dimension)
+    write_faces(folder / FACES, labels.num_rows, dimension, vectors)
+    about["files"] = {name: _file(folder / name) for name in (FACES, LABELS)}
     sync_tree(folder)
-    write_sealed(folder / "index.json", _about(gallery, table, labels))
+    write_sealed(folder / "index.json", about)
     sync_folder(gallery.index)
 
 
@@ -60,34 +61,36 @@ def enrolled_labels(table: Any, folder: Path) -> pa.Table:
     return pa.table(columns, schema=LABEL_COLUMNS)
 
 
-def enrolled_vectors(table: Any, folder: Path, labels: pa.Table) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields int64 (n,) rows of labels and float32 (n, 128) embeddings that belong there, some thousand at a time."""
+def enrolled_vectors(
+    table: Any, folder: Path, labels: pa.Table, dimension: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields int64 (n,) rows of labels and the float32 (n, dimension) embeddings of them, some thousand at a time."""
     locations = labels["location"].combine_chunks()
     for batch in read_batches(table, folder, ["location", "embedding"], is_enrolled()):
         rows = pc.index_in(batch["location"], value_set=locations).to_numpy()
-        yield rows, batch["embedding"].flatten().to_numpy().reshape(len(rows), DIMENSION)
+        yield rows, batch["embedding"].flatten().to_numpy().reshape(len(rows), dimension)
 
 
-def write_faces(path: Path, count: int, placed: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+def write_faces(path: Path, count: int, dimension: int, placed: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
     """Writes the FAISS file of a flat index of count faces without ever holding them all.
 
-    placed: int64 (n,) places in the file and the float32 (n, 128) embeddings to put there; together every place once.
+    placed: int64 (n,) places in the file and float32 (n, dimension) embeddings to put there; together every place once.
     """
-    header = _flat_header(count)
+    header, face_bytes = _flat_header(count, dimension), 4 * dimension
     with open(path, "wb") as stream:
         stream.write(header)
         for rows, vectors in placed:
             order = np.argsort(rows)
             for piece in np.split(order, np.flatnonzero(np.diff(rows[order]) != 1) + 1):
                 if len(piece):
-                    stream.seek(len(header) + int(rows[piece[0]]) * _FACE_BYTES)
+                    stream.seek(len(header) + int(rows[piece[0]]) * face_bytes)
                     stream.write(vectors[piece].astype("<f4", copy=False).tobytes())
-    written, right = path.stat().st_size, len(header) + count * _FACE_BYTES
+    written, right = path.stat().st_size, len(header) + count * face_bytes
     if written != right:
         raise GalleryError(f"{path} has {written} bytes where {count} faces have {right}; run the same command again")
 
 
-def _flat_header(count: int) -> bytes:
+def _flat_header(count: int, dimension: int) -> bytes:
     """Returns what FAISS writes before the vectors of a flat index: its own header, with the numbers of faces put in.
 
     Raises GalleryError where this FAISS writes another header than the one that we know.
@@ -100,13 +103,13 @@ def _flat_header(count: int) -> bytes:
     def counting(faces: int) -> bytes:
         header = bytearray(empty)
         struct.pack_into("<q", header, 8, faces)
-        struct.pack_into("<Q", header, len(header) - 8, faces * DIMENSION)
+        struct.pack_into("<Q", header, len(header) - 8, faces * dimension)
         return bytes(header)
 
-    index = faiss.IndexFlatL2(DIMENSION)
+    index = faiss.IndexFlatL2(dimension)
     empty = written(index)
-    index.add(np.zeros((1, DIMENSION), np.float32))
-    if written(index) != counting(1) + bytes(_FACE_BYTES):
+    index.add(np.zeros((1, dimension), np.float32))
+    if written(index) != counting(1) + bytes(4 * dimension):
         raise GalleryError(f"faiss {faiss.__version__} writes flat indexes in a way of its own; install the pinned one")
     return counting(count)
 
@@ -126,7 +129,6 @@ def _about(gallery: Gallery, table: Any, labels: pa.Table) -> dict[str, Any]:
         "subjects": len(labels["subject"].combine_chunks().drop_null().unique()),
         "outcomes": count_outcomes(table),
         "account": account,
-        "files": {name: _file(gallery.index / str(number) / name) for name in (FACES, LABELS)},
         "table_files": _table_digests(gallery, table, account.get("rolled_back_to")),
     }
 

@@ -44,7 +44,7 @@ class SegmentReference:
 class Segment:
     """A segment on its way. locations, places: one a photo. extractions: what became of each, chips included.
 
-    embeddings: float32 (faces to embed, 128), in the photos' order.
+    embeddings: float32 (faces to embed, dimension), in the photos' order.
     """
 
     reference: SegmentReference
@@ -76,6 +76,11 @@ def is_done(reference: SegmentReference) -> bool:
             return written.schema_arrow.equals(FOUND)
     except (OSError, ValueError, pa.ArrowInvalid):
         return False
+
+
+def forget_segment(reference: SegmentReference) -> None:
+    """Removes the segment's file, so that it is made again."""
+    os.unlink(reference.target)
 
 
 def begin_taking(run: Run) -> Path:
@@ -135,7 +140,8 @@ def _without_chip(face: Any) -> Any:
 def embed_segment(segment: Segment, embedder: Embedder) -> Segment:
     """Returns the segment with the embeddings of the faces to embed."""
     assert segment.extractions is not None
-    return replace(segment, embeddings=embedder.embed_chips(stack_chips(segment.extractions)))
+    chips = stack_chips(segment.extractions, embedder.model.chip_pixels)
+    return replace(segment, embeddings=embedder.embed_chips(chips))
 
 
 def write_segment(segment: Segment) -> dict[str, int]:

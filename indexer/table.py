@@ -30,6 +30,9 @@ class TableError(GalleryError):
 class Rows(Protocol):
     """Rows of indexer.schema.PHOTOS: a pa.Table, or something that makes them as they are asked for."""
 
+    @property
+    def num_rows(self) -> int: ...
+
     def column(self, i: str) -> pa.ChunkedArray: ...
 
     def to_batches(self) -> Iterable[pa.RecordBatch]: ...

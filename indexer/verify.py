@@ -14,7 +14,7 @@ import pyarrow as pa
 from foundation.errors import AfterfactError
 from foundation.files import digest_file
 from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version, read_sealed, sealed_text
-from indexer.models import installed_model
+from indexer.models import find_network, models_folder
 from indexer.search_files import enrolled_labels, enrolled_vectors
 from indexer.table import count_outcomes, open_table
 
@@ -61,7 +61,7 @@ def _checks(gallery: Gallery, numbers: list[int]) -> Iterator[Finding]:
             *_stated_files(gallery.table, version.about["table_files"], "table/", f" (version {number})"),
         ]
         yield from stated
-        yield _attempt(f"version {number}: model", partial(_model, version))
+        yield _attempt(f"version {number}: model", partial(_model, gallery, version))
         if any(finding.problem for finding in stated):
             continue  # a file that is not as it was written can crash its reader
         yield _attempt(f"version {number}: index against table", partial(_index_against_table, gallery, version))
@@ -99,11 +99,9 @@ def _stated_files(folder: Path, files: dict[str, Any], prefix: str, suffix: str 
         yield Finding(checked, "" if whole else "is not as it was written (its digest does not fit)")
 
 
-def _model(version: Version) -> str:
-    installed = installed_model(version.mirrored)
-    if version.model_digest == installed.digest:
-        return ""
-    return f"made by model {version.model_digest[:12]}; this installation's is {installed.digest[:12]}"
+def _model(gallery: Gallery, version: Version) -> str:
+    find_network(version.model, models_folder(gallery.home))
+    return ""
 
 
 def _index_against_table(gallery: Gallery, version: Version) -> str:
@@ -118,7 +116,7 @@ def _index_against_table(gallery: Gallery, version: Version) -> str:
     index = faiss.read_index(str(version.folder / FACES), faiss.IO_FLAG_MMAP_IFC)
     if not index.ntotal == labels.num_rows == version.about["faces"]:
         return f"{index.ntotal} faces in the index, {labels.num_rows} in the table, {version.about['faces']} stated"
-    for rows, embeddings in enrolled_vectors(table, gallery.table, labels):
+    for rows, embeddings in enrolled_vectors(table, gallery.table, labels, version.model.dimension):
         if not np.array_equal(index.reconstruct_batch(rows), embeddings):
             return "the index holds other vectors than the table"
     if not written_labels.equals(labels):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -18,13 +19,23 @@ from foundation.errors import AfterfactError
 from foundation.memory import give_back_memory
 from indexer.accounting import Accounting
 from indexer.blazeface import converted_detector
+from indexer.embedder import require_device
 from indexer.extractor import longest_seconds
 from indexer.gallery import Gallery, Version
 from indexer.job import IndexJob
-from indexer.models import converted_network
+from indexer.models import find_network, models_folder
 from indexer.publish import KnownProbes, finish_interrupted, publish_run, settle_run
-from indexer.run import Run, clear_leftovers, require_same_model, require_whole, start_run, unfinished_runs
-from indexer.segment import SegmentReference, begin_taking, is_done, plan_segments
+from indexer.reembed import ReembedJob, is_overtaken, settle_reembedded, start_reembedding
+from indexer.run import (
+    Run,
+    clear_leftovers,
+    discard_run,
+    require_same_model,
+    require_whole,
+    start_run,
+    unfinished_runs,
+)
+from indexer.segment import SegmentReference, begin_taking, forget_segment, is_done, plan_segments
 from pipelines.heartbeat import Heartbeat, Watch
 from pipelines.progress import Progress
 from pipelines.runners import is_local, make_runner
@@ -63,24 +74,28 @@ def core_count() -> int:
 
 def run_job(
     gallery: Gallery,
-    job: IndexJob,
+    job: IndexJob | ReembedJob,
     options: PipelineOptions,
     progress: Progress,
     before_publish: Callable[[Run, Accounting], None],
     known_probes: KnownProbes,
+    device: str = "cpu",
 ) -> Indexed:
-    """Indexes the job's archive into the gallery, or finishes the run that an earlier call left.
+    """Indexes an archive into the gallery, or embeds its faces anew, or finishes the run that an earlier call left.
 
     before_publish: asks once more whether this may be published, and raises where it may not.
-    known_probes: tells the photos that were probes, which are rejected.
+    known_probes: tells the photos that were probes, which are rejected. device: see indexer.embedder.Embedder.
     Raises GalleryError where another run is at work, AccountingError and PipelineError as they say.
     """
     started = time.monotonic()
     workers = job.workers or core_count()
+    if is_local(options):
+        require_device(device)
     gallery.make_folders()
     with gallery.only_publisher():
         finish_interrupted(gallery, progress.warns)
         clear_leftovers(gallery)
+        job.given.keep(gallery.home)
         run, resumed = _run_to_do(gallery, job, workers, progress)
         require_whole(run)
         give_back_memory()
@@ -89,12 +104,16 @@ def run_job(
         _forget_damaged(todo, progress)
         progress.planned(run, done_before=run.segments - len(todo), resumed=resumed)
         if todo:
-            converted_network()  # once here, not in every worker at the same time
+            find_network(run.model, models_folder(gallery.home))  # once here, not in every worker at the same time
             converted_detector()
-            _run_pipeline(run, todo, options, workers, progress)
+            stages = partial(IndexSegments, run, str(models_folder(gallery.home)), device)
+            _run_pipeline(run, todo, stages, options, workers, progress)
         progress.says("settling and publishing")
         give_back_memory()
-        settled = settle_run(gallery, run, known_probes)
+        if isinstance(job, ReembedJob):
+            settled = settle_reembedded(gallery, run, job.limit_lost)
+        else:
+            settled = settle_run(gallery, run, known_probes)
         give_back_memory()
         before_publish(run, settled.accounting)
         seconds = time.monotonic() - started
@@ -103,12 +122,19 @@ def run_job(
     return Indexed(run, settled.accounting, version, time.monotonic() - started, looked_at_now, resumed)
 
 
-def _run_to_do(gallery: Gallery, job: IndexJob, workers: int, progress: Progress) -> tuple[Run, bool]:
+def _run_to_do(gallery: Gallery, job: IndexJob | ReembedJob, workers: int, progress: Progress) -> tuple[Run, bool]:
     for run in unfinished_runs(gallery):
         if run.job_digest == job.digest:
-            require_same_model(gallery, run.mirrored)  # another job may have made the gallery's first version since
+            if run.reembeds is None:
+                require_same_model(gallery, run.model)  # another job may have made the gallery's first version since
+            elif is_overtaken(gallery, run):
+                progress.says(f"run {run.run_id} is of version {run.reembeds}, and another came since; it begins anew")
+                discard_run(run)
+                continue
             return run, True
         progress.says(f"run {run.run_id} of another job ({run.archive}) is unfinished; its own command finishes it")
+    if isinstance(job, ReembedJob):
+        return start_reembedding(gallery, job, workers), False
     progress.says(f"listing {job.archive}")
     return start_run(gallery, job, workers), False
 
@@ -116,7 +142,7 @@ def _run_to_do(gallery: Gallery, job: IndexJob, workers: int, progress: Progress
 def _tell_other_limits(gallery: Gallery, run: Run, progress: Progress) -> None:
     """Says where the run judges its photos by other limits than those that the gallery's photos were held against."""
     remembered = gallery.version().limits if gallery.version_numbers() else None
-    if remembered is None:
+    if remembered is None or run.reembeds is not None:
         return
     differing = [
         f"{name} {limit:g} (the gallery's is {remembered[name]:g})"
@@ -131,15 +157,20 @@ def _tell_other_limits(gallery: Gallery, run: Run, progress: Progress) -> None:
 
 
 def _forget_damaged(todo: list[SegmentReference], progress: Progress) -> None:
-    damaged = [reference.target for reference in todo if os.path.exists(reference.target)]
-    for target in damaged:
-        os.unlink(target)  # else its being there would be taken for progress
+    damaged = [reference for reference in todo if os.path.exists(reference.target)]
+    for reference in damaged:
+        forget_segment(reference)  # else its being there would be taken for progress
     if damaged:
         progress.warns(f"{len(damaged)} segment files were damaged since they were written and are made again")
 
 
 def _run_pipeline(
-    run: Run, todo: list[SegmentReference], options: PipelineOptions, workers: int, progress: Progress
+    run: Run,
+    todo: list[SegmentReference],
+    stages: Callable[[Heartbeat | None], IndexSegments],
+    options: PipelineOptions,
+    workers: int,
+    progress: Progress,
 ) -> None:
     """Runs the pipeline in a thread, and tells its progress from the files that appear."""
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it raises is told below, in one line
@@ -154,7 +185,7 @@ def _run_pipeline(
             with beam.Pipeline(runner=runner, options=options) as pipeline:
                 plan = TakeSegments(todo, workers, taken) if local else beam.Create(todo)
                 heartbeat = Heartbeat(taken) if local else None
-                _ = pipeline | "PlanSegments" >> plan | "IndexSegments" >> IndexSegments(run, heartbeat)
+                _ = pipeline | "PlanSegments" >> plan | "IndexSegments" >> stages(heartbeat)
         except BaseException as error:
             failures.append(error)
 

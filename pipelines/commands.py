@@ -17,11 +17,13 @@ from foundation.terminal import (
     CONTEXT,
     as_json,
     credential_option,
+    device_option,
     home_folder,
     print_json,
     print_table,
     read_credential,
 )
+from pipelines.options import BEAM_FLAGS, WithBeamFlags, parse_limits
 
 if TYPE_CHECKING:
     from indexer.accounting import Accounting
@@ -30,23 +32,9 @@ if TYPE_CHECKING:
     from pipelines.bulk_index import Indexed
 
 _FOLDER_OR_LIST = click.Path(path_type=Path)
-_BEAM_FLAGS = "afterfact.beam_flags"
 
 
-class _WithBeamFlags(click.Command):
-    """Leaves whatever follows the first -- to Beam, so that click still refuses what neither knows."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if "--" in args:
-            ctx.meta[_BEAM_FLAGS] = args[args.index("--") + 1 :]
-            args = args[: args.index("--")]
-        return super().parse_args(ctx, args)
-
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        return [*super().collect_usage_pieces(ctx), "[-- BEAM_FLAGS]"]
-
-
-@click.command(cls=_WithBeamFlags, context_settings=CONTEXT)
+@click.command(cls=WithBeamFlags, context_settings=CONTEXT)
 @click.argument("job_file", metavar="[JOB.yaml]", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--gallery", help="The gallery to index into; made where it is absent.")
 @click.option(
@@ -64,12 +52,18 @@ class _WithBeamFlags(click.Command):
 @click.option("--rehash", is_flag=True, default=None, help="Tell held photos by their bytes, not by size and time.")
 @click.option("--retry-rejected", is_flag=True, default=None, help="Look at rejected photos once more.")
 @click.option(
+    "--embedder",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The YAML file of another embedder than the built-in one (docs/models.md), from a gallery's first photo on.",
+)
+@click.option(
     "--mirrored",
     is_flag=True,
     default=None,
     help="Embed each face and its mirror image and keep the mean: fewer errors, twice the embedding's time. "
     "A gallery is made with it or without, for good.",
 )
+@device_option("auto")
 @click.option("--limit-rejected", metavar="SHARE", help="Exit with 4 where more of the photos are rejected, say 5%.")
 @click.option("--segment-photos", type=int, help="Photos a segment, the unit of work and of resuming; 0 chooses.")
 @click.option("--workers", type=int, help="Workers on this machine; 0 is one a core.")
@@ -92,6 +86,7 @@ def index(
     context: click.Context,
     job_file: Path | None,
     limits: tuple[str, ...],
+    device: str,
     rejections: Path | None,
     dry_run: bool,
     quiet: bool,
@@ -110,6 +105,7 @@ def index(
     Example:
       afterfact index nightly.yaml
       afterfact index --gallery county --archive booking.csv --limit-rejected 5%
+      afterfact index --gallery county --archive booking.csv --embedder arcface.yaml
       afterfact index nightly.yaml -- --runner=FlinkRunner --flink_master=flink:8081
 
     Exit codes: 0 done, 1 error, 2 usage, 3 refused, 4 done, but more was rejected than --limit-rejected.
@@ -120,7 +116,7 @@ def index(
     from indexer.job import read_job
     from pipelines.runners import parse_beam_flags
 
-    options = parse_beam_flags(context.meta.get(_BEAM_FLAGS, []))
+    options = parse_beam_flags(context.meta.get(BEAM_FLAGS, []))
     logging.disable(logging.NOTSET)
     job = read_job(job_file, {**fields, "limits": parse_limits(limits)})
     if rejections is not None and not rejections.absolute().parent.is_dir():
@@ -130,9 +126,9 @@ def index(
     permit = gate.ask(read_credential(credential_file), Request(operation="index", gallery=job.gallery))
     gallery = Gallery(home, job.gallery)
     if dry_run:
-        _dry_run(gallery, job, as_json)
+        _dry_run(gallery, job, device, as_json)
         return
-    indexed = _run(gate, permit, gallery, job, options, quiet)
+    indexed = _run(gate, permit, gallery, job, options, quiet, device)
     saved = gallery.accounts / f"{indexed.run.run_id}.rejections.csv"
     if rejections is not None:
         rejections.write_bytes(saved.read_bytes())
@@ -151,20 +147,7 @@ def index(
         context.exit(EXIT_REJECTIONS)
 
 
-def parse_limits(limits: tuple[str, ...]) -> dict[str, float] | None:
-    """Returns the limits given as NAME=NUMBER, None where there is none. Raises InputError."""
-    parsed: dict[str, float] = {}
-    for limit in limits:
-        name, _, text = limit.partition("=")
-        try:
-            number = float(text)
-        except ValueError:
-            raise InputError(f"--limit is {limit!r}; give NAME=NUMBER, say min_eye_distance=40") from None
-        parsed[name.strip()] = int(number) if number.is_integer() else number
-    return parsed or None
-
-
-def _run(gate: Gate, permit: Permit, gallery: Any, job: IndexJob, options: Any, quiet: bool) -> Indexed:
+def _run(gate: Gate, permit: Permit, gallery: Any, job: IndexJob, options: Any, quiet: bool, device: str) -> Indexed:
     from pipelines.bulk_index import run_job
     from pipelines.progress import Progress
 
@@ -176,19 +159,19 @@ def _run(gate: Gate, permit: Permit, gallery: Any, job: IndexJob, options: Any, 
         )
 
     try:
-        return run_job(gallery, job, options, progress, decide_again, gate.probes_among)
+        return run_job(gallery, job, options, progress, decide_again, gate.probes_among, device)
     finally:
         progress.close()
 
 
-def _dry_run(gallery: Any, job: IndexJob, as_json: bool) -> None:
+def _dry_run(gallery: Any, job: IndexJob, device: str, as_json: bool) -> None:
     from indexer.estimate import estimate_work
     from indexer.run import plan_job
     from pipelines.bulk_index import core_count
 
     plan, listing = plan_job(gallery, job)
     estimate = estimate_work(
-        plan.work, job.archive_root, job.limits, plan.bytes, job.workers or core_count(), job.mirrored
+        plan.work, job.archive_root, job.limits, plan.bytes, job.workers or core_count(), job.given, device
     )
     told: dict[str, Any] = {
         "planned": listing.photos.num_rows + len(listing.repeated),
@@ -249,9 +232,10 @@ def _retry_command(context: click.Context, indexed: Indexed, job: IndexJob, save
     places = ["--archive", str(saved), "--root", str(indexed.run.root)]
     if is_container(job.archive):  # a list names plain files
         places = ["--archive", str(job.archive), *(["--folder-subjects"] if job.folder_subjects else [])]
-    mirrored = ["--mirrored"] if job.mirrored else []
+    model = ["--embedder", str(job.embedder)] if job.embedder else []
+    model += ["--mirrored"] if job.mirrored else []
     return shlex.join(
-        ["afterfact", *home, "index", "--gallery", job.gallery, *places, *limits, *mirrored, "--retry-rejected"]
+        ["afterfact", *home, "index", "--gallery", job.gallery, *places, *limits, *model, "--retry-rejected"]
     )
 
 

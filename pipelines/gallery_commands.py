@@ -1,4 +1,4 @@
-"""`afterfact gallery`: what galleries there are, whether they are whole, back to an earlier version, other limits."""
+"""`afterfact gallery`: what galleries there are, whether they are whole, an earlier version, other limits or model."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from foundation.terminal import (
     print_table,
     read_credential,
 )
+from pipelines.reembed_command import reembed
 from pipelines.requalify_command import requalify
 
 if TYPE_CHECKING:
     from indexer.gallery import Gallery, Version
+    from indexer.models import Model
 
 
 @click.group(context_settings=CONTEXT)
 def gallery() -> None:
-    """List, show, verify, roll back and requalify galleries.
+    """List, show, verify, roll back, requalify and reembed galleries.
 
     \b
     Example:
@@ -35,6 +37,7 @@ def gallery() -> None:
 
 
 gallery.add_command(requalify)
+gallery.add_command(reembed)
 
 
 def _read(context: click.Context, name: str, credential_file: Path | None) -> Gallery:
@@ -103,14 +106,17 @@ def show(context: click.Context, name: str, number: int | None, credential_file:
     if as_json:
         print_json(version.about)
         return
-    about = version.about
+    about, model = version.about, version.model
     rows: list[tuple[str, Any]] = [
         ("version", about["version"]),
         ("published", about["published"]),
         ("faces", about["faces"]),
         ("subjects", about["subjects"]),
-        ("model", f"{about['model']['name']}, digest {about['model']['digest']}"),
-        ("embedding of", "chip and mirrored chip, their mean" if version.mirrored else "the chip alone"),
+        ("model", f"{model.name}, digest {model.digest}"),
+        ("its network", f"SHA-256 {model.network}, {_network_at(context, model)}"),
+        ("chips", f"{model.chip_pixels} x {model.chip_pixels} pixels, aligned for {model.alignment}"),
+        ("embedding of", "chip and mirrored chip, their mean" if model.mirrored else "the chip alone"),
+        ("distance", f"{model.distance_told}, of {model.dimension} dimensions"),
         ("files", str(version.folder)),
         ("made by", _made_by(about["account"])),
     ]
@@ -123,11 +129,22 @@ def show(context: click.Context, name: str, number: int | None, credential_file:
         print_table(["accounting of that run", "photos"], [(k, v) for k, v in flat.items() if k != "rejected"])
 
 
+def _network_at(context: click.Context, model: Model) -> str:
+    from indexer.models import ModelError, find_network, models_folder
+
+    try:
+        return f"at {find_network(model, models_folder(home_folder(context)))}"
+    except ModelError as error:
+        return f"which cannot be used here: {error}"
+
+
 def _made_by(account: dict[str, Any]) -> str:
     if "rolled_back_to" in account:
         return f"rollback to version {account['rolled_back_to']} from {account['rolled_back_from']}"
     if "requalified" in account:
         return f"requalification of version {account['requalified']}, {account['changed']} photos changed"
+    if "reembedded" in account:
+        return f"run {account['run']}, which embedded version {account['reembedded']} anew"
     return f"run {account.get('run')} over {account.get('archive')}"
 
 

@@ -11,20 +11,21 @@ COMMAND = "afterfact index"
 
 
 class Progress:
-    """Tells people how far a run is. quiet: nothing but errors."""
+    """Tells people how far a run is. quiet: nothing but errors. command: whose run it is."""
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, command: str = COMMAND) -> None:
         self._quiet = quiet
+        self._command = command
         self._counter: Counter | None = None
         self._run: Run | None = None
 
     def says(self, sentence: str) -> None:
         if not self._quiet:
-            click.echo(f"{COMMAND}: {sentence}", err=True)
+            click.echo(f"{self._command}: {sentence}", err=True)
 
     def warns(self, sentence: str) -> None:
         """Tells, quiet or not, what somebody should know of afterwards."""
-        click.echo(f"afterfact index: {sentence}", err=True)
+        click.echo(f"{self._command}: {sentence}", err=True)
 
     def planned(self, run: Run, done_before: int, resumed: bool) -> None:
         """Tells the plan, and starts the clock."""
@@ -39,7 +40,7 @@ class Progress:
             f"{run.looked_at:,} to look at in {run.segments:,} segments ({run.bytes / 1e6:,.1f} MB)"
         )
         if not self._quiet and run.segments:
-            self._counter = Counter(COMMAND, "indexing", "photos", run.looked_at, self._photos(done_before))
+            self._counter = Counter(self._command, "indexing", "photos", run.looked_at, self._photos(done_before))
 
     def done(self, segments: int) -> None:
         """Tells how many segments are done."""

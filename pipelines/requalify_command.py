@@ -16,6 +16,7 @@ from foundation.terminal import (
     print_table,
     read_credential,
 )
+from pipelines.options import parse_limits
 
 if TYPE_CHECKING:
     from indexer.gallery import Version
@@ -66,7 +67,6 @@ def requalify(
     from indexer import requalify as work
     from indexer.gallery import Gallery
     from indexer.job import read_limits
-    from pipelines.commands import parse_limits
 
     given = parse_limits(limits) or {}
     job = read_limits(job_file) if job_file is not None else None

@@ -15,6 +15,7 @@ from apache_beam.metrics import Metrics
 from indexer.embedder import Embedder
 from indexer.extractor import FaceExtractor
 from indexer.limits import Limits
+from indexer.models import Alignment, Model, find_network
 from indexer.run import Run
 from indexer.segment import (
     Segment,
@@ -69,20 +70,23 @@ class ExtractFaces(beam.PTransform):
 
     root: str
     limits: Limits
+    alignment: Alignment
     heartbeat: Heartbeat | None = None
 
     def expand(self, segments: beam.PCollection) -> beam.PCollection:
-        return segments | beam.ParDo(_Extract(self.root, self.limits, self.heartbeat)).with_output_types(Segment)
+        extract = _Extract(self.root, self.limits, self.alignment, self.heartbeat)
+        return segments | beam.ParDo(extract).with_output_types(Segment)
 
 
 class _Extract(beam.DoFn):
-    def __init__(self, root: str, limits: Limits, heartbeat: Heartbeat | None) -> None:
+    def __init__(self, root: str, limits: Limits, alignment: Alignment, heartbeat: Heartbeat | None) -> None:
         self._root = root
         self._limits = limits
+        self._alignment = alignment
         self._beat = heartbeat.beat if heartbeat else lambda: None
 
     def setup(self) -> None:
-        self._extractor = FaceExtractor(Path(self._root), self._limits)
+        self._extractor = FaceExtractor(Path(self._root), self._limits, alignment=self._alignment)
         self._extractor.start()
 
     def process(self, segment: Segment) -> Iterator[Segment]:
@@ -94,20 +98,25 @@ class _Extract(beam.DoFn):
 
 @dataclass
 class EmbedFaces(beam.PTransform):
-    """Segment -> Segment with the embeddings of its faces; mirrored: see indexer.embedder."""
+    """Segment -> Segment with the embeddings of its faces. networks: see indexer.models.find_network."""
 
-    mirrored: bool = False
+    model: Model
+    networks: str
+    device: str = "cpu"
 
     def expand(self, segments: beam.PCollection) -> beam.PCollection:
-        return segments | beam.ParDo(_Embed(self.mirrored)).with_output_types(Segment)
+        return segments | beam.ParDo(_Embed(self.model, self.networks, self.device)).with_output_types(Segment)
 
 
 class _Embed(beam.DoFn):
-    def __init__(self, mirrored: bool) -> None:
-        self._mirrored = mirrored
+    def __init__(self, model: Model, networks: str, device: str) -> None:
+        self._model = model
+        self._networks = networks
+        self._device = device
 
     def setup(self) -> None:
-        self._embedder = Embedder(mirrored=self._mirrored)
+        network = find_network(self._model, Path(self._networks))
+        self._embedder = Embedder(network, model=self._model, device=self._device)
 
     def process(self, segment: Segment) -> Iterator[Segment]:
         yield embed_segment(segment, self._embedder)
@@ -140,14 +149,17 @@ class IndexSegments(beam.PTransform):
     """Segment references -> segment files: the whole way of a segment."""
 
     run: Run
+    networks: str
+    device: str = "cpu"
     heartbeat: Heartbeat | None = None
 
     def expand(self, references: beam.PCollection[SegmentReference]) -> beam.PCollection:
+        root, limits, model = str(self.run.root), self.run.limits, self.run.model
         return (
             references
             | "ReadSegments" >> ReadSegments()
-            | "ExtractFaces" >> ExtractFaces(str(self.run.root), self.run.limits, self.heartbeat)
-            | "EmbedFaces" >> EmbedFaces(self.run.mirrored)
+            | "ExtractFaces" >> ExtractFaces(root, limits, model.chips, self.heartbeat)
+            | "EmbedFaces" >> EmbedFaces(model, self.networks, self.device)
             | "WriteSegments" >> WriteSegments()
             | "CountOutcomes" >> CountOutcomes()
         )

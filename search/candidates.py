@@ -53,7 +53,7 @@ def require_list(k: int, by: str) -> None:
 
 
 def list_candidates(faces: GalleryFaces, embedding: np.ndarray, k: int, by: str) -> list[Candidate]:
-    """Returns up to k candidates, nearest first; embedding: float32 (128,).
+    """Returns up to k candidates, nearest first; embedding: float32 (dimension,).
 
     by "subject": one line a subject, its nearest encounter (a photo without a subject stands for itself);
     by "encounter": every photo.
@@ -62,7 +62,7 @@ def list_candidates(faces: GalleryFaces, embedding: np.ndarray, k: int, by: str)
 
 
 def list_candidates_each(faces: GalleryFaces, embeddings: np.ndarray, k: int, by: str) -> list[list[Candidate]]:
-    """Returns what list_candidates() returns for each of the embeddings, float32 (n, 128)."""
+    """Returns what list_candidates() returns for each of the embeddings, float32 (n, dimension)."""
     require_list(k, by)
     together = faces.nearest_each(embeddings, k if by == "encounter" else 4 * k)
     return [_list_one(faces, *one, k, by) for one in zip(embeddings, together, strict=True)]

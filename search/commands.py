@@ -18,6 +18,7 @@ from foundation.terminal import (
     CONTEXT,
     as_json,
     credential_option,
+    device_option,
     home_folder,
     print_json,
     print_table,
@@ -65,6 +66,7 @@ FEW = 20  # probes up to which nobody needs to be told how far a search is
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to write the numbered picture of a probe with several faces. Default: PROBE-faces-ENTRY.jpg here.",
 )
+@device_option("cpu")
 @credential_option
 @as_json
 @click.pass_context
@@ -84,6 +86,7 @@ def search(
     face: int | None,
     report: Path | None,
     numbered: Path | None,
+    device: str,
     credential_file: Path | None,
     as_json: bool,
 ) -> None:
@@ -107,8 +110,11 @@ def search(
     helper = HelperProcess(None, Limits())
     helper.start()  # its imports go on beside ours; it sees no photo before the decision
     from access.gate import Request
+    from indexer.embedder import require_device
     from search.session import SearchSession
 
+    if device == "cuda":
+        require_device(device)
     request = Request(
         *("search", gallery, purpose, case, operator),
         beneficiary=beneficiary,
@@ -120,7 +126,7 @@ def search(
     worst = EXIT_DONE
     try:
         with (
-            SearchSession(home_folder(context), credential, request, helper) as session,
+            SearchSession(home_folder(context), credential, request, helper, device) as session,
             _counted(photos) as count,
             _interrupted_between(photos) as interrupt,
         ):
@@ -296,7 +302,7 @@ def _print_lead(lead: Lead, photo: Path) -> None:
         click.echo("The gallery holds no face, so there are no candidates.")
     click.echo(
         f"Compared with all {lead.faces_searched:,} faces of gallery {lead.gallery!r}, version {lead.version}, "
-        f"model {lead.model['digest'][:12]}."
+        f"model {lead.model['digest'][:12]}; distances are {lead.distances}."
     )
     click.echo(f"Ledger entry {lead.entry}, head {lead.head}")
     click.echo(lead.notice)

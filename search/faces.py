@@ -10,13 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version
-from indexer.models import installed_model
-from indexer.weights import DIMENSION
+from indexer.models import Model, ModelError, find_network, models_folder
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A gallery face near a probe. distance: Euclidean, between embeddings as the network gives them."""
+    """A gallery face near a probe. distance: Euclidean, between embeddings as the model has them."""
 
     distance: float
     label: dict[str, Any]
@@ -34,14 +33,14 @@ class GalleryFaces:
 
     def __init__(self, gallery: Gallery) -> None:
         self.version = gallery.version()
-        _require_fit(self.version)
+        self.model = _require_fit(gallery, self.version)
         import faiss
 
         # One probe is compared on one thread whatever this says: a second one only spins beside it, and takes the core
         # from those who decode and embed the next probes.
         faiss.omp_set_num_threads(1)
         # FAISS counts probes times dimensions, and by itself takes matrix products for 1,000 probes or more only.
-        faiss.cvar.distance_compute_blas_threshold = TOGETHER * DIMENSION
+        faiss.cvar.distance_compute_blas_threshold = TOGETHER * self.model.dimension
         try:
             # The plain IO_FLAG_MMAP reads a flat index into memory all the same; this one maps it.
             self._index = faiss.read_index(str(self.version.folder / FACES), faiss.IO_FLAG_MMAP_IFC)
@@ -52,10 +51,11 @@ class GalleryFaces:
                 f"{self.version.folder} cannot be opened ({error}); run afterfact gallery verify"
             ) from None
         counts = {self._index.ntotal, self._labels.num_rows, self.version.about["faces"]}
-        if len(counts) != 1 or self._index.d != DIMENSION:
+        if len(counts) != 1 or self._index.d != self.model.dimension:
             raise GalleryError(
                 f"{self.version.folder} holds {self._index.ntotal} faces of dimension {self._index.d}, "
-                f"{self._labels.num_rows} labels and states {self.version.about['faces']}; run afterfact gallery verify"
+                f"{self._labels.num_rows} labels and states {self.version.about['faces']} of {self.model.dimension}; "
+                "run afterfact gallery verify"
             )
 
     def __len__(self) -> int:
@@ -64,12 +64,12 @@ class GalleryFaces:
     def nearest(self, embedding: np.ndarray, count: int) -> list[Neighbour]:
         """Returns the count nearest faces (all where there are fewer), nearest first, ties by location.
 
-        embedding: float32 (128,). FAISS finds them; their distances are then taken anew in float64.
+        embedding: float32 (dimension,). FAISS finds them; their distances are then taken anew in float64.
         """
         return self.nearest_each(embedding[None], count)[0]
 
     def nearest_each(self, embeddings: np.ndarray, count: int) -> list[list[Neighbour]]:
-        """Returns what nearest() returns for each of the embeddings, float32 (n, 128), in one pass over the gallery."""
+        """Returns what nearest() returns for each embedding, float32 (n, dimension), in one pass over the gallery."""
         count = min(count, len(self))
         if not count:
             return [[] for _ in embeddings]
@@ -99,7 +99,7 @@ def _is_sure(embedding: np.ndarray, found: list[Neighbour], last: float) -> bool
     probe and the distance together. Three errors: one for this search, two for the other's own choice.
     """
     reach = 2 * math.sqrt(float((embedding.astype(np.float64) ** 2).sum())) + math.sqrt(max(last, 0.0))
-    error = (DIMENSION + 8) * float(np.finfo(np.float32).eps) / 2 * reach**2
+    error = (len(embedding) + 8) * float(np.finfo(np.float32).eps) / 2 * reach**2
     return found[-1].distance ** 2 + 3 * error < last
 
 
@@ -108,15 +108,16 @@ def _as_arrow(numbers: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers))])
 
 
-def _require_fit(version: Version) -> None:
-    installed = installed_model(version.mirrored)
-    if version.model_digest != installed.digest:
-        raise GalleryError(
-            f"gallery {version.about['gallery']!r} is of model {version.model_digest[:12]} and this installation's is "
-            f"{installed.digest[:12]}: their distances mean nothing to each other; index the archive into a new gallery"
-        )
+def _require_fit(gallery: Gallery, version: Version) -> Model:
+    """Returns the version's model, whose network is there. Raises GalleryError."""
+    try:
+        model = version.model
+        find_network(model, models_folder(gallery.home))
+    except ModelError as error:
+        raise GalleryError(f"gallery {gallery.name!r} cannot be searched here: {error}") from error
     for name, stated in version.about["files"].items():
         path = version.folder / name
         found = f"has {path.stat().st_size} bytes" if path.is_file() else "is gone"
         if found != f"has {stated['bytes']} bytes":
             raise GalleryError(f"{path} {found} and was written with {stated['bytes']}; run afterfact gallery verify")
+    return model

@@ -55,7 +55,8 @@ def describe_probe(path: Path, extraction: Extraction, face: Face) -> Probe:
 
 @dataclass(frozen=True)
 class Lead:
-    """The answer to one probe, recorded as one ledger entry before it exists. time: of the entry, UTC."""
+    """The answer to one probe, recorded as one ledger entry before it exists. time: of the entry, UTC. distances: which
+    they are, for people."""
 
     probe: Probe
     candidates: list[Candidate]
@@ -65,6 +66,7 @@ class Lead:
     published: str
     faces_searched: int
     model: dict[str, Any]
+    distances: str
     tenant: str
     kind: str
     person: str

@@ -19,6 +19,7 @@ from indexer.extractor import FaceExtractor
 from indexer.face import Face
 from indexer.helper_process import HelperProcess
 from indexer.limits import Limits
+from indexer.models import Model, find_network
 from indexer.outcomes import Outcome
 
 MANY = 20  # probes from which further helpers, each some tenths of a second in starting, are worth their start
@@ -29,25 +30,27 @@ MOST_HELPERS = 4  # beyond it the one thread that searches, records and shows is
 class Looked:
     """What a probe shows. face: the one to search with, None where there is none or it has to be chosen.
 
-    embedding: the face's, float32 (128,). mirrored: whether it is a mean over chip and mirrored chip.
+    embedding: the face's, float32 (dimension,). model: the one that it was embedded with.
     """
 
     extraction: Extraction
     face: Face | None
-    mirrored: bool
+    model: Model
     embedding: np.ndarray | None
 
 
 class Looker:
     """Looks at probes, each in a thread with a helper process to itself. Models are loaded on first use, and kept."""
 
-    def __init__(self, helper: HelperProcess | None) -> None:
-        """helper: one that was started already, without a root and with the default limits."""
+    def __init__(self, helper: HelperProcess | None, networks: Path, device: str = "cpu") -> None:
+        """helper: one that was started already, without a root and with the default limits. networks: the folder of
+        indexer.models.find_network. device: see indexer.embedder.Embedder."""
+        self._networks, self._device = networks, device
         self._extractors = [FaceExtractor(None, Limits(), helper)]
         self._free: queue.SimpleQueue[FaceExtractor] = queue.SimpleQueue()
         self._free.put(self._extractors[0])
         self._threads: ThreadPoolExecutor | None = None
-        self._embedders: dict[bool, Embedder] = {}
+        self._embedders: dict[Model, Embedder] = {}
         self._loading = threading.Lock()
 
     def expect(self, probes: int) -> None:
@@ -59,20 +62,20 @@ class Looker:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(MOST_HELPERS, thread_name_prefix="looker")
 
-    def begin(self, probe: Path, face: int | None, mirrored: bool) -> Future[Looked]:
+    def begin(self, probe: Path, face: int | None, model: Model) -> Future[Looked]:
         """Sets a thread to look at a probe and returns at once.
 
-        face: which of several, from 1, largest first. mirrored: whether the gallery's embeddings are means over chip
-        and mirrored chip, as the probe's then has to be.
+        face: which of several, from 1, largest first. model: the gallery's, which the probe is embedded with.
         """
         assert self._threads is not None
-        return self._threads.submit(self._look, str(probe), face, mirrored)
+        return self._threads.submit(self._look, str(probe), face, model)
 
-    def embedding(self, looked: Looked, mirrored: bool) -> np.ndarray | None:
-        """Returns the embedding of what was looked at, made anew where a version published since takes another."""
-        if looked.face is None or looked.mirrored == mirrored:
-            return looked.embedding
-        return self._embed(looked.face, mirrored)
+    def result(self, looked: Future[Looked], probe: Path, face: int | None, model: Model) -> Looked:
+        """Returns what a probe shows, looked at anew where a version published since is of another model."""
+        seen = looked.result()
+        if seen.face is None or seen.model == model:
+            return seen
+        return self.begin(probe, face, model).result()
 
     @contextlib.contextmanager
     def extractor(self) -> Iterator[FaceExtractor]:
@@ -91,26 +94,25 @@ class Looker:
         for extractor in self._extractors:
             extractor.close()
 
-    def _look(self, path: str, number: int | None, mirrored: bool) -> Looked:
+    def _look(self, path: str, number: int | None, model: Model) -> Looked:
         with self.extractor() as extractor:
+            extractor.alignment = model.chips
             extracted = extractor.begin(path, probe=True)
             try:
-                self._loaded(mirrored)  # beside the decoding
+                embedder = self._loaded(model)  # beside the decoding
                 extraction = extracted()
             except BaseException:
                 extractor.close()  # an answer left waiting would be taken for the next probe's
                 raise
         face = _choose(extraction, number)
-        return Looked(extraction, face, mirrored, None if face is None else self._embed(face, mirrored))
+        return Looked(extraction, face, model, None if face is None else embedder.embed_chips(face.chip[None])[0])
 
-    def _embed(self, face: Face, mirrored: bool) -> np.ndarray:
-        return self._loaded(mirrored).embed_chips(face.chip[None])[0]
-
-    def _loaded(self, mirrored: bool) -> Embedder:
+    def _loaded(self, model: Model) -> Embedder:
         with self._loading:
-            if mirrored not in self._embedders:
-                self._embedders[mirrored] = Embedder(mirrored=mirrored)
-            return self._embedders[mirrored]
+            if model not in self._embedders:
+                network = find_network(model, self._networks)
+                self._embedders[model] = Embedder(network, model=model, device=self._device)
+            return self._embedders[model]
 
 
 def _choose(extraction: Extraction, number: int | None) -> Face | None:

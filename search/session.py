@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from indexer.gallery import Gallery, GalleryError
 from indexer.helper_process import HelperProcess
 from indexer.limits import Limits
 from indexer.locations import photo_at, readable
+from indexer.models import models_folder
 from indexer.outcomes import ABOUT
 from search.candidates import USUAL, Candidate, format_distance, list_candidates_each, require_list
 from search.faces import GalleryFaces
@@ -64,8 +65,11 @@ class SearchSession:
     Models and gallery are opened on first use and kept. Use as a context manager.
     """
 
-    def __init__(self, home: Path, credential: str, request: Request, helper: HelperProcess | None = None) -> None:
-        """helper: one that was started already, without a root and with the default limits.
+    def __init__(
+        self, home: Path, credential: str, request: Request, helper: HelperProcess | None = None, device: str = "cpu"
+    ) -> None:
+        """helper: one that was started already, without a root and with the default limits. device: what embeds the
+        probes, see indexer.embedder.Embedder.
 
         Raises InputError for a request of another operation: leave to index is no leave to search.
         """
@@ -74,7 +78,7 @@ class SearchSession:
         self._home = home
         self._credential = credential
         self._request = request
-        self._looker = Looker(helper)
+        self._looker = Looker(helper, models_folder(home), device)
         self._gate: Gate | None = None
         self._faces: GalleryFaces | None = None
 
@@ -136,23 +140,22 @@ class SearchSession:
         request = replace(self._request, k=k, probe=_digest_probe(probe))
         permit = self._gate.ask(self._credential, request)
         # A gallery that does not fit is refused before the photo is decoded; the rest is loaded beside its decoding.
-        mirrored = self._present_faces(permit).version.mirrored
-        return _Asked(probe, permit, self._looker.begin(probe, face, mirrored))
+        model = self._present_faces(permit).model
+        return _Asked(probe, permit, self._looker.begin(probe, face, model))
 
     def _answer_window(self, window: list[_Asked], k: int, by: str, face: int | None) -> Iterator[Lead | ProbeError]:
         """Searches a window's probes in one pass over the gallery, then records and yields one after the other."""
+        wait([one.looked for one in window])
+        gallery = self._present_faces(window[0].permit)  # one published meanwhile is taken
         seen: list[Looked] = []
         failed: Exception | None = None
         for one in window:
             try:
-                seen.append(one.looked.result())
+                seen.append(self._looker.result(one.looked, one.probe, face, gallery.model))
             except Exception as error:
                 failed = error
                 break
-        gallery = self._present_faces(window[0].permit)  # one published meanwhile is taken
-        mirrored = gallery.version.mirrored
-        embedded = (self._looker.embedding(looked, mirrored) for looked in seen)
-        embeddings = [embedding for embedding in embedded if embedding is not None]
+        embeddings = [looked.embedding for looked in seen if looked.embedding is not None]
         listed = iter(list_candidates_each(gallery, np.stack(embeddings), k, by) if embeddings else [])
         for one, looked in zip(window, seen, strict=False):
             extraction = looked.extraction
@@ -289,6 +292,7 @@ def _lead(
         published=about["published"],
         faces_searched=len(gallery),
         model=dict(about["model"]),
+        distances=gallery.model.distance_told,
         tenant=permit.tenant or "",
         kind=permit.who.kind or "",
         person=permit.who.person or "",

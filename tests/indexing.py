@@ -11,6 +11,7 @@ from pyarrow import ipc
 
 from indexer.gallery import FACES, LABELS, Gallery
 from indexer.job import IndexJob
+from indexer.reembed import ReembedJob
 from indexer.table import open_table
 from pipelines.bulk_index import Indexed, run_job
 from pipelines.progress import Progress
@@ -26,6 +27,14 @@ def index_archive(home: Path, archive: Path, gallery: str = "county", quiet: boo
         Progress(quiet),
         lambda run, accounting: None,
         no_probes,
+    )
+
+
+def reembed_gallery(home: Path, gallery: str = "county", **fields: Any) -> Indexed:
+    """Embeds a gallery's faces anew on Beam, as `afterfact gallery reembed` does, and lets it publish."""
+    job = ReembedJob(gallery, workers=fields.pop("workers", 1), **fields)
+    return run_job(
+        Gallery(home, gallery), job, PipelineOptions([]), Progress(True), lambda run, accounting: None, no_probes
     )
 
 

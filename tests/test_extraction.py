@@ -97,7 +97,7 @@ def test_a_name_that_is_no_text_is_no_hindrance(spoiled, tmp_path):
 def test_memory_that_runs_out_is_a_rejection(spoiled, monkeypatch):
     folder, _, extractions = spoiled
 
-    def greedy(rgb, detection):
+    def greedy(*_):
         raise MemoryError
 
     monkeypatch.setattr("indexer.extraction.align_face", greedy)

@@ -258,12 +258,11 @@ def test_rolling_forward_where_there_is_nothing_is_nothing(gallery):
 
 def test_a_gallery_of_another_model_is_refused(archive, gallery, monkeypatch):
     import indexer.models
-    import indexer.run
 
     index_archive(gallery.home, archive)
     ours = indexer.models.installed_model()
     other = type(ours)(**{**vars(ours), "chip_padding": 0.5})
-    monkeypatch.setattr(indexer.run, "installed_model", lambda mirrored=False: other)
+    monkeypatch.setattr("indexer.embedder_file.installed_model", lambda mirrored=False: other)
     with pytest.raises(GalleryError, match=r"is of model .*their distances mean nothing .*index into a new gallery"):
         index_archive(gallery.home, archive)
     assert gallery.version_numbers() == [0]

@@ -45,6 +45,7 @@ def lead():
         candidates=[candidate(1), candidate(2)],
         **{"by": "subject", "gallery": "county", "version": 12, "published": "2026-01-02T03:04:05+00:00"},
         **{"faces_searched": 300_000, "model": {"name": "a-network", "digest": "6" * 64}},
+        **{"distances": "Euclidean"},
         **{"tenant": "Vandan Sheriff", "kind": "sheriff", "person": "D. Ito", "case": "2026-0117"},
         **{"beneficiary": "Vandan Sheriff", "basis": None},
         **{"purpose": "robbery", "time": "2026-01-02T10:11:12.123000Z", "entry": 4711, "head": "f" * 64},

@@ -31,15 +31,15 @@ def test_every_enrolled_face_is_in_the_index_under_its_own_label(gallery):
         assert {name: row[name] for name in label} == label
 
 
-@pytest.mark.parametrize("faces", [0, 1, 1000])
-def test_vectors_that_come_in_pieces_of_any_order_make_the_file_that_faiss_writes(tmp_path, faces):
+@pytest.mark.parametrize(("faces", "dimension"), [(0, 128), (1, 128), (1000, 128), (1000, 3), (300, 512)])
+def test_vectors_that_come_in_pieces_of_any_order_make_the_file_that_faiss_writes(tmp_path, faces, dimension):
     draw = np.random.default_rng(5)
-    vectors = draw.normal(0, 0.12, (faces, 128)).astype(np.float32)
-    index = faiss.IndexFlatL2(128)
+    vectors = draw.normal(0, 0.12, (faces, dimension)).astype(np.float32)
+    index = faiss.IndexFlatL2(dimension)
     index.add(vectors)
     faiss.write_index(index, str(tmp_path / "theirs"))
     pieces = np.array_split(draw.permutation(faces), 7)
-    write_faces(tmp_path / "ours", faces, ((rows, vectors[rows]) for rows in pieces))
+    write_faces(tmp_path / "ours", faces, dimension, ((rows, vectors[rows]) for rows in pieces))
     assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
 
 
@@ -79,7 +79,7 @@ def test_index_json_states_what_is_there(gallery):
 def test_a_table_without_faces_has_an_index_without_faces(tmp_path):
     gallery = Gallery(tmp_path, "county")
     gallery.make_folders()
-    commit_rows(gallery, PHOTOS.empty_table(), False, "R", {"afterfact.model": '{"digest": "d"}'})
+    commit_rows(gallery, PHOTOS.empty_table(), False, "R", {"afterfact.model": '{"digest": "d", "dimension": 128}'})
     build_index(gallery, open_table(gallery))
     assert gallery.version().about["faces"] == 0
     assert search_files(gallery)[1].num_rows == 0
@@ -91,7 +91,7 @@ def test_rows_of_any_order_make_the_same_index(gallery, tmp_path):
     other = Gallery(tmp_path / "other", "county")
     other.make_folders()
     half = shuffled.num_rows // 2
-    about = {"afterfact.model": '{"digest": "d"}'}
+    about = {"afterfact.model": '{"digest": "d", "dimension": 128}'}
     commit_rows(other, shuffled.slice(0, half), False, "A", about)
     commit_rows(other, shuffled.slice(half), False, "B", about)
     build_index(other, open_table(other))

@@ -11,10 +11,12 @@ import pytest
 from conftest import done
 from handmade import label, ledger_of, reseal, write_version
 from indexing import index_archive
+from networks import by_hand, other_embedder
 
 from access.gate import Gate, Permit, Refused, Request
 from foundation.errors import EXIT_CHOICE, EXIT_REFUSED, InputError
 from indexer.embedder import Embedder
+from indexer.embedder_file import read_embedder
 from indexer.extraction import extract_faces
 from indexer.extractor import FaceExtractor
 from indexer.gallery import Gallery, GalleryError
@@ -307,7 +309,7 @@ def test_a_failed_search_leaves_nothing_that_the_next_probe_could_be_answered_wi
     """The helper is at work on the first probe when the embedder fails; its answer must not become the second's."""
     real = looking.Embedder
 
-    def absent(**_):
+    def absent(*_, **__):
         raise ModelError("the network is gone")
 
     session = open_session(indexed_home)
@@ -534,6 +536,24 @@ def test_probes_embedded_for_a_version_are_embedded_anew_for_one_that_mirrors(
 
     both = Embedder(mirrored=True)
     assert distances == pytest.approx([np.linalg.norm(both.embed_chips(chip)) for chip in chips], abs=1e-6)
+
+
+def test_probes_looked_at_for_a_version_are_looked_at_anew_for_one_of_another_model(
+    indexed_home, open_session, few_ahead, drawn, tmp_path
+):
+    probes, given = probes_of(drawn, 4), read_embedder(other_embedder(tmp_path / "other"))
+    given.keep(indexed_home.path)
+    answers = open_session(indexed_home).search_each(probes)
+    number = [next(answers) for _ in range(2)][1].version + 1
+    held = np.eye(2, 48, dtype=np.float32)
+    write_version(indexed_home.path, held, number=number, model=given.model.as_json())
+
+    distances = [answer.candidates[0].distance for answer in answers]
+
+    for probe, distance in zip(probes[2:], distances, strict=True):
+        (face,) = extract_faces(probe, None, Limits(), probe=True, alignment=given.model.chips).faces
+        expected = np.linalg.norm(by_hand(given.file, face.chip[None]) - held, axis=1).min()
+        assert distance == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_broken_version_published_in_the_middle_ends_the_search(indexed_home, open_session, few_ahead, drawn):
