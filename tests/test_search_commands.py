@@ -58,7 +58,7 @@ def test_the_json_holds_everything_and_distances_as_texts(search, probe):
     assert set(told) == {
         *("file", "outcome", "report", "notice", "probe", "candidates", "by", "gallery", "version", "published"),
         *("faces_searched", "model", "tenant", "kind", "person", "case", "purpose", "time", "entry", "head"),
-        *("beneficiary", "basis"),
+        *("beneficiary", "basis", "distances"),
     }
     assert set(told["candidates"][0]) == {
         *("rank", "distance", "subject", "encounter", "taken", "disposition", "photo", "photo_digest"),
