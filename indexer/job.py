@@ -160,7 +160,7 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
     return IndexJob(**{**settings, "limits": Limits.from_settings(settings["limits"])})
 
 
-def parse_share(value: object) -> float:
+def parse_share(value: object, name: str = "limit_rejected") -> float:
     """Returns 0.05 for "5%" or 0.05. Raises InputError outside 0 to 1."""
     text = str(value).strip()
     try:
@@ -168,7 +168,7 @@ def parse_share(value: object) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise InputError(f"limit_rejected is {text!r}; give a share such as 5% or 0.05")
+        raise InputError(f"{name} is {text!r}; give a share such as 5% or 0.05")
     return share
 
 
