@@ -16,15 +16,17 @@ from evaluation.measured import (
     columns_of,
     histogram,
     percent,
+    target,
     told,
     told_interval,
+    told_whole,
 )
 from evaluation.ranking import LONGEST, Searches, search_all
 from evaluation.rates import OUT_OF_REACH, Rate, curve, not_within, rates_at
 from evaluation.samples import number_subjects
 from evaluation.scores import Resampling, Trials
 from evaluation.split import Split
-from evaluation.templates import enrolled
+from evaluation.embedding import enrolled
 from evaluation.verification import told_photos
 from foundation.chart import Panel
 
@@ -73,17 +75,15 @@ def measure_search(
             "subjects_without_a_face": len(np.unique(numbers[split.enrolled])) - len(np.unique(numbers[rows])),
         },
         "probes": told_photos(probe_templates),
-        "probes_without_a_face": {
-            "mated": int(sum(one.embedding is None for one, is_mated in zip(probe_templates, mated, strict=True) if is_mated)),
-            "non_mated": int(
-                sum(one.embedding is None for one, is_mated in zip(probe_templates, mated, strict=True) if not is_mated)
-            ),
+        "searches_without_a_template": {
+            "mated": int((~np.isfinite(searches.mates[mated])).sum()),
+            "non_mated": sum(one.embedding is None for one, is_mated in zip(probe_templates, mated, strict=True) if not is_mated),
         },
         "fnir_by_rank": [{"rank": rank, "fnir": rate.as_json()} for rank, rate in enumerate(ranks, start=1)],
         "fnir_at_fpir": [
-            {"fpir": target, "rank": within, "fnir": rate.as_json()}
+            {"fpir": aim, "rank": within, "fnir": rate.as_json()}
             for within, listed in at.items()
-            for target, rate in zip(TARGETS, listed, strict=True)
+            for aim, rate in zip(TARGETS, listed, strict=True)
         ],
         "resamples": resampling.repeats,
         "seed": seed,
@@ -106,17 +106,17 @@ def measure_search(
 
 
 def _summary(result: dict[str, Any], ranks: list[Rate], at: dict[int, list[Rate]]) -> list[str]:
-    gallery, lost, searches = result["gallery"], result["probes_without_a_face"], result["searches"]
+    gallery, lost, searches = result["gallery"], result["searches_without_a_template"], result["searches"]
     lines = [
         f"{gallery['faces']:,} faces of {gallery['subjects']:,} subjects enrolled; {searches['mated']:,} mated and "
         f"{searches['non_mated']:,} non-mated searches. {result['split']}",
-        f"No face was found in {lost['mated']:,} mated and {lost['non_mated']:,} non-mated probes: the first count as missed, "
-        f"the others get no candidate. {gallery['subjects_without_a_face']:,} subjects have no photo that could be enrolled.",
-        f"FNIR at rank 1: {told(ranks[0])} ({told_interval(ranks[0])}); at rank {LONGEST}: {told(ranks[-1])} "
-        f"({told_interval(ranks[-1])}).",
+        f"{lost['mated']:,} mated searches have a probe without a face, or a mate of whom no photo could be enrolled, and "
+        f"count as missed; {lost['non_mated']:,} non-mated ones have no face, and get no candidate. "
+        f"{gallery['subjects_without_a_face']:,} subjects have no photo that could be enrolled.",
+        f"FNIR at rank 1: {told_whole(ranks[0])}; at rank {LONGEST}: {told_whole(ranks[-1])}.",
     ]
-    for target, rate in zip(TARGETS, at[LONGEST], strict=True):
-        lines.append(f"FNIR at FPIR {target:.1%}, within {LONGEST} ranks: {told(rate)} ({told_interval(rate)}).")
+    for aim, rate in zip(TARGETS, at[LONGEST], strict=True):
+        lines.append(f"FNIR at FPIR {target(aim)}, within {LONGEST} ranks: {told_whole(rate)}.")
     return lines
 
 
@@ -136,10 +136,10 @@ def _rank_section(ranks: list[Rate]) -> Section:
 
 
 def _threshold_section(at: dict[int, list[Rate]], result: dict[str, Any]) -> Section:
-    lost = result["probes_without_a_face"]["mated"]
+    lost = result["searches_without_a_template"]["mated"]
     rows = [
         [
-            f"{target:.1%}",
+            target(aim),
             f"{within}",
             "-" if rate.lacks or rate.threshold is None else f"{rate.threshold:.4f}",
             told(rate),
@@ -148,13 +148,13 @@ def _threshold_section(at: dict[int, list[Rate]], result: dict[str, Any]) -> Sec
             f"{lost:,}",
         ]
         for within, listed in at.items()
-        for target, rate in zip(TARGETS, listed, strict=True)
+        for aim, rate in zip(TARGETS, listed, strict=True)
     ]
     return Section(
         "Identification: mates missed at a threshold",
         "FPIR: the share of non-mated searches in which anybody is nearer than the threshold. FNIR(N, R, T): the share of "
         "mated searches whose mate is not among the first R subjects and nearer than T, where T gives that FPIR.",
-        ["FPIR", "rank R", "threshold T (distance)", "FNIR", "95% interval", "mates missed", "of them without a face"],
+        ["FPIR", "rank R", "threshold T (distance)", "FNIR", "95% interval", "mates missed", "of them without a template"],
         rows,
     )
 

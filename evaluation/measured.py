@@ -74,6 +74,17 @@ def told_interval(rate: Rate) -> str:
     return f"{percent(rate.low)} to {percent(rate.high)}"
 
 
+def told_whole(rate: Rate) -> str:
+    """Returns a rate with its interval for people, in one text."""
+    ends = told_interval(rate)
+    return told(rate) if ends == "-" else f"{told(rate)} ({ends})"
+
+
+def target(share: float) -> str:
+    """Returns a rate that was aimed at, as "0.1%"."""
+    return f"{100 * share:g}%"
+
+
 def told_accuracy(accuracy: FoldAccuracy) -> tuple[str, str]:
     """Returns accuracy and interval for people."""
     wrong = accuracy.wrong

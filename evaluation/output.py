@@ -111,7 +111,7 @@ def render_report(evaluation: Evaluation) -> str:
 
 def _named(measured: Measured, error: Error) -> list[str]:
     return [
-        f"{sample.name}" + (f" ({sample.subject})" if sample.subject is not None else "")
+        sample.name if sample.subject is None or sample.name.startswith(sample.subject) else f"{sample.name} ({sample.subject})"
         for sample in (measured.samples[place] for place in error.places)
     ]
 

@@ -18,7 +18,7 @@ from evaluation.measured import Measured
 from evaluation.pairs import Pairs
 from evaluation.samples import Sample
 from evaluation.split import Split, given_split, require_no_twins, split_samples
-from evaluation.templates import digest_samples, make_templates
+from evaluation.embedding import digest_samples, make_templates
 from evaluation.verification import measure_verification
 from foundation.errors import InputError
 from foundation.files import digest_bytes
@@ -157,7 +157,7 @@ class EvaluationSession:
         return self._templates([samples[one] for one in chosen], [digests[one] for one in chosen], probe)
 
     def _templates(self, samples: Sequence[Sample], digests: Sequence[str], probe: bool) -> list[Template]:
-        way = f"{default_detector().name}-{'probe' if probe else 'archive'}"
+        way = f"{digest_bytes(default_detector().name.encode())[:16]}-{'probe' if probe else 'archive'}"
         cache = Cache(self._home, installed_model(self._mirrored).digest, way)
         with self._counted("embedding", len(samples)) as done:
             return make_templates(samples, digests, cache, self._mirrored, probe, done)

@@ -18,9 +18,11 @@ from evaluation.measured import (
     columns_of,
     histogram,
     percent,
+    target,
     told,
     told_accuracy,
     told_interval,
+    told_whole,
 )
 from evaluation.pairs import Pairs
 from evaluation.rates import FoldAccuracy, Rate, curve, fold_accuracy, rates_at
@@ -64,9 +66,9 @@ def measure_verification(pairs: Pairs, templates: Sequence[Template], seed: int)
         "folds": pairs.fold_count,
         "accuracy": accuracy.as_json() if accuracy else None,
         "fnmr_at_fmr": [
-            {"fmr": target, "impostors": whose, "fnmr": rate.as_json()}
+            {"fmr": aim, "impostors": whose, "fnmr": rate.as_json()}
             for whose, listed in rates.items()
-            for target, rate in zip(TARGETS, listed, strict=True)
+            for aim, rate in zip(TARGETS, listed, strict=True)
         ],
         "resamples": resampling.repeats,
         "seed": seed,
@@ -112,10 +114,11 @@ def _summary(result: dict[str, Any], accuracy: FoldAccuracy | None, rates: dict[
     ]
     if accuracy:
         value, ends = told_accuracy(accuracy)
-        lines.append(f"Accuracy over {len(accuracy.folds)} folds: {value} ({ends}).")
+        within = "" if ends == "-" else f" ({ends})"
+        lines.append(f"Accuracy over {len(accuracy.folds)} folds: {value}{within}.")
     whose = ALL if ALL in rates else LISTED
-    for target, rate in zip(TARGETS, rates[whose], strict=True):
-        lines.append(f"FNMR at FMR {target:.2%} among {whose}: {told(rate)} ({told_interval(rate)}).")
+    for aim, rate in zip(TARGETS, rates[whose], strict=True):
+        lines.append(f"FNMR at FMR {target(aim)} among {whose}: {told_whole(rate)}.")
     return lines
 
 
@@ -140,7 +143,7 @@ def _accuracy_section(accuracy: FoldAccuracy | None, pairs: Pairs) -> Section:
 def _rates_section(rates: dict[str, list[Rate]], lost: int) -> Section:
     rows = [
         [
-            f"{target:.2%}",
+            target(aim),
             whose,
             "-" if rate.lacks or rate.threshold is None else f"{rate.threshold:.4f}",
             told(rate),
@@ -149,7 +152,7 @@ def _rates_section(rates: dict[str, list[Rate]], lost: int) -> Section:
             f"{lost:,}",
         ]
         for whose, listed in rates.items()
-        for target, rate in zip(TARGETS, listed, strict=True)
+        for aim, rate in zip(TARGETS, listed, strict=True)
     ]
     return Section(
         "False non-matches at a false match rate",

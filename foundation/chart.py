@@ -51,8 +51,8 @@ def draw_charts(panels: Sequence[Panel]) -> str:
 
 def _drawn(panel: Panel) -> list[str]:
     points = [point for line in [*panel.lines.values(), *panel.marks.values()] for point in line]
-    across = _ticks([x for x, _ in points], "x" in panel.log, 0.0)
-    up = _ticks([y for _, y in points], "y" in panel.log, panel.low)
+    across = _ticks([x for x, _ in points], "x", panel, 0.0)
+    up = _ticks([y for _, y in points], "y", panel, panel.low)
 
     def at(value: float, ticks: list[float], log: bool, begin: float, end: float) -> float:
         first, last, here = (math.log10(one) if log else one for one in (ticks[0], ticks[-1], value))
@@ -65,7 +65,7 @@ def _drawn(panel: Panel) -> list[str]:
         )
 
     def told(tick: float, axis: str) -> str:
-        return f"{100 * tick:,.6g}%" if axis in panel.share else f"{tick:,.10g}"
+        return f"{100 * tick:.6f}".rstrip("0").rstrip(".") + "%" if axis in panel.share else f"{tick:,.10g}"
 
     out = [f'<text x="{LEFT}" y="20" font-weight="bold">{escape(panel.title)}</text>']
     out += [f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 10}" text-anchor="end">{escape(panel.x)}</text>']
@@ -93,11 +93,13 @@ def _drawn(panel: Panel) -> list[str]:
     return out
 
 
-def _ticks(values: Sequence[float], log: bool, bottom: float) -> list[float]:
+def _ticks(values: Sequence[float], axis: str, panel: Panel, bottom: float) -> list[float]:
     high = max(values, default=1.0)
-    if log:
+    if axis in panel.log:
         low = min(values, default=0.1)
-        return [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high * 1.001)) + 1)]
+        last = math.ceil(math.log10(high * 1.001))
+        last = min(last, 0) if axis in panel.share else last
+        return [10.0**power for power in range(min(math.floor(math.log10(low)), last - 1), last + 1)]
     span = max(high - bottom, 1e-9)
     step = 10 ** math.floor(math.log10(span))
     step = next(step * part for part in (0.2, 0.5, 1.0, 2.0) if span / (step * part) <= 6)
