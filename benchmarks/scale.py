@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import tree_bytes
+
 from foundation.chart import Panel, write_charts
 
 A_FOLDER, ADDED, SAMPLE_SECONDS, WINDOWS = 1_000, 1_000, 0.5, 30

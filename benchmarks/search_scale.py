@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+
 from foundation.chart import Panel, write_charts
 
 SIZES = (300_000, 3_000_000, 20_000_000)

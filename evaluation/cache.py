@@ -1,4 +1,4 @@
-"""Templates, and how they are kept between evaluations: only inside the data home, by photo and model digest, until forgotten."""
+"""Templates, and how they are kept: only inside the data home, by photo and model digest, until they are forgotten."""
 
 from __future__ import annotations
 

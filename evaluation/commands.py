@@ -75,8 +75,8 @@ def evaluate() -> None:
 def verification(context: click.Context, pairs_file: Path, root: Path | None, mirrored: bool, **given: Any) -> None:
     """Measure how often two photos of a person are taken for two people, and two people for one.
 
-    PAIRS is LFW's pairs.txt, or a CSV list with the columns photo_a, photo_b and same (1 or 0); subject_a, subject_b and
-    fold where they are known. Accuracy over folds, FNMR at FMR 1%, 0.1% and 0.01%.
+    PAIRS is LFW's pairs.txt, or a CSV list with the columns photo_a, photo_b and same (1 or 0); subject_a, subject_b
+    and fold where they are known. Accuracy over folds, FNMR at FMR 1%, 0.1% and 0.01%.
 
     \b
     Example:
@@ -125,8 +125,8 @@ def search(
     """Measure how often people who are enrolled are missed, and people who are not get a candidate.
 
     ARCHIVE is a folder or a CSV or Parquet list, as index takes it, with subjects, and encounters where they are known.
-    It splits itself: one encounter of a subject is held out as probe, and a share of subjects is not enrolled at all. Or
-    give the lists. Or name a gallery: then nobody is shown or named, and the gate decides as for a search of it.
+    It splits itself: one encounter of a subject is held out as probe, and a share of subjects is not enrolled at all.
+    Or give the lists. Or name a gallery: then nobody is shown or named, and the gate decides as for a search of it.
 
     \b
     Example:
@@ -156,7 +156,9 @@ def search(
     def listed(path: Path, option: str, subjects: bool = True) -> list[Any]:
         found = read_list(path, None if path.is_dir() else folder, folder_subjects and path.is_dir(), option, subjects)
         if found.without_subject or found.repeated:
-            told = f"{found.without_subject:,} photos without a subject and {found.repeated:,} listed twice are left out"
+            told = (
+                f"{found.without_subject:,} photos without a subject and {found.repeated:,} listed twice are left out"
+            )
             click.echo(f"afterfact evaluate: {printable(str(path))}: {told}", err=True)
         return found.samples
 

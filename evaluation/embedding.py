@@ -1,11 +1,12 @@
-"""Templates: what is known of each photo's face, its embedding first of all, made on all cores or taken from the cache."""
+"""Templates: what is known of each photo's face, its embedding first of all, made on all cores or from the cache."""
 
 from __future__ import annotations
 
 import os
 import queue
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from pathlib import Path
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def digest_samples(samples: Sequence[Sample], done: Callable[[int], None]) -> li
 
     def digest(sample: Sample) -> str:
         try:
-            return digest_file(_path(sample))
+            return digest_file(Path(sample.path))
         except OSError:
             return ""
 
@@ -67,7 +68,7 @@ def make_templates(
         waiting = {}
         for start in range(0, len(order), BATCH):
             places = order[start : start + BATCH]
-            waiting[workers.begin([_path(samples[one]) for one in places])] = places
+            waiting[workers.begin([samples[one].path for one in places])] = places
         ready = 0
         for made in as_completed(waiting):
             for place, (digest, template) in zip(waiting[made], made.result(), strict=True):
@@ -105,7 +106,7 @@ class _Workers:
         for extractor in self._extractors:
             extractor.close()
 
-    def begin(self, paths: list[str]) -> object:
+    def begin(self, paths: list[str]) -> Future[list[tuple[str, Template]]]:
         """Sets a thread to work on photos and returns at once."""
         return self._threads.submit(self._make, paths)
 
@@ -144,17 +145,16 @@ def middle_face(extraction: Extraction) -> Face | None:
 
 
 def _template(extraction: Extraction, face: Face | None, embedding: np.ndarray | None) -> Template:
-    box = face and (face.detection.left, face.detection.top, face.detection.right, face.detection.bottom)
+    if face is None:
+        return Template(extraction.outcome.value)
+    found = face.detection
+    box = (found.left, found.top, found.right, found.bottom)
     return Template(extraction.outcome.value, len(extraction.faces), box, embedding)
 
 
 def enrolled(template: Template) -> bool:
     """Whether a gallery would enrol the photo."""
     return template.outcome == Outcome.ENROLLED and template.embedding is not None
-
-
-def _path(sample: Sample) -> str:
-    return sample.path
 
 
 def _cores() -> int:

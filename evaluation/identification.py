@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.cache import Template, stacked
+from evaluation.embedding import enrolled
 from evaluation.measured import (
     Error,
     Measured,
@@ -26,7 +27,6 @@ from evaluation.rates import OUT_OF_REACH, Rate, curve, not_within, rates_at
 from evaluation.samples import number_subjects
 from evaluation.scores import Resampling, Trials
 from evaluation.split import Split
-from evaluation.embedding import enrolled
 from evaluation.verification import told_photos
 from foundation.chart import Panel
 
@@ -35,9 +35,9 @@ RANKS = (1, LONGEST)
 SHOWN_RANKS = (1, 2, 5, 10, 20, LONGEST)
 WORST = 10
 CANNOT = (
-    "It holds for a gallery of this size. In a larger one strangers are nearer: FPIR at the same distance grows with it.",
+    "It holds for a gallery of this size. In a larger one strangers are nearer: FPIR at one distance grows with it.",
     "It holds for probes like these. Probes from other cameras, years or light have other rates.",
-    "Intervals are for other subjects searched for in this gallery. They do not cover another gallery, or wrong labels.",
+    "Intervals are for other subjects searched for in this gallery. They cover no other gallery, and no wrong labels.",
     "A subject enrolled under two names makes false positives of right answers.",
 )
 
@@ -77,7 +77,9 @@ def measure_search(
         "probes": told_photos(probe_templates),
         "searches_without_a_template": {
             "mated": int((~np.isfinite(searches.mates[mated])).sum()),
-            "non_mated": sum(one.embedding is None for one, is_mated in zip(probe_templates, mated, strict=True) if not is_mated),
+            "non_mated": sum(
+                one.embedding is None for one, is_mated in zip(probe_templates, mated, strict=True) if not is_mated
+            ),
         },
         "fnir_by_rank": [{"rank": rank, "fnir": rate.as_json()} for rank, rate in enumerate(ranks, start=1)],
         "fnir_at_fpir": [
@@ -110,8 +112,8 @@ def _summary(result: dict[str, Any], ranks: list[Rate], at: dict[int, list[Rate]
     lines = [
         f"{gallery['faces']:,} faces of {gallery['subjects']:,} subjects enrolled; {searches['mated']:,} mated and "
         f"{searches['non_mated']:,} non-mated searches. {result['split']}",
-        f"{lost['mated']:,} mated searches have a probe without a face, or a mate of whom no photo could be enrolled, and "
-        f"count as missed; {lost['non_mated']:,} non-mated ones have no face, and get no candidate. "
+        f"{lost['mated']:,} mated searches have a probe without a face, or a mate of whom no photo could be enrolled, "
+        f"and count as missed; {lost['non_mated']:,} non-mated ones have no face, and get no candidate. "
         f"{gallery['subjects_without_a_face']:,} subjects have no photo that could be enrolled.",
         f"FNIR at rank 1: {told_whole(ranks[0])}; at rank {LONGEST}: {told_whole(ranks[-1])}.",
     ]
@@ -128,7 +130,7 @@ def _rank_section(ranks: list[Rate]) -> Section:
         rows.append([f"{rank}", found, told(rate), told_interval(rate), f"{rate.errors:,} of {rate.trials:,}"])
     return Section(
         "Investigation: mates found by rank",
-        "FNIR(N, R, 0): the share of mated searches whose mate is not among the first R subjects, whatever its distance. "
+        "FNIR(N, R, 0): the share of mated searches whose mate is not among the first R subjects, at any distance. "
         "CMC is the rest. A mate as near as others ranks behind them. All ranks from 1 to 50 are in results.json.",
         ["rank R", "found (CMC)", "FNIR", "95% interval", "mates missed"],
         rows,
@@ -152,9 +154,17 @@ def _threshold_section(at: dict[int, list[Rate]], result: dict[str, Any]) -> Sec
     ]
     return Section(
         "Identification: mates missed at a threshold",
-        "FPIR: the share of non-mated searches in which anybody is nearer than the threshold. FNIR(N, R, T): the share of "
-        "mated searches whose mate is not among the first R subjects and nearer than T, where T gives that FPIR.",
-        ["FPIR", "rank R", "threshold T (distance)", "FNIR", "95% interval", "mates missed", "of them without a template"],
+        "FPIR: the share of non-mated searches in which anybody is nearer than the threshold. FNIR(N, R, T): the share "
+        "of mated searches whose mate is not among the first R subjects and nearer than T, where T gives that FPIR.",
+        [
+            "FPIR",
+            "rank R",
+            "threshold T (distance)",
+            "FNIR",
+            "95% interval",
+            "mates missed",
+            "of them without a template",
+        ],
         rows,
     )
 
@@ -177,7 +187,9 @@ def _panels(ranks: list[Rate], right: Trials, wrong: Trials, searches: Searches,
 def _scores(split: Split, templates: Sequence[Template], searches: Searches) -> list[list[Any]]:
     names = columns_of(split.samples)
     rows = []
-    for number, (place, mated, template) in enumerate(zip(split.probes.tolist(), split.mated.tolist(), templates, strict=True)):
+    for number, (place, mated, template) in enumerate(
+        zip(split.probes.tolist(), split.mated.tolist(), templates, strict=True)
+    ):
         sample, rank = split.samples[place], int(searches.ranks[number])
         distances = (float(one[number]) for one in (searches.mates, searches.others))
         rows.append(
@@ -192,7 +204,9 @@ def _scores(split: Split, templates: Sequence[Template], searches: Searches) -> 
 
 
 def _worst(split: Split, searches: Searches, rows: np.ndarray) -> list[Worst]:
-    def chosen(which: np.ndarray, order: np.ndarray, other: np.ndarray, distances: np.ndarray, what: str) -> list[Error]:
+    def chosen(
+        which: np.ndarray, order: np.ndarray, other: np.ndarray, distances: np.ndarray, what: str
+    ) -> list[Error]:
         places = np.flatnonzero(which & (other >= 0))
         first = places[np.argsort(order[places], kind="stable")][:WORST]
         return [

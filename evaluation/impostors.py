@@ -51,7 +51,7 @@ def distances_between(embeddings: np.ndarray, first: np.ndarray, second: np.ndar
 
 
 def _reach(faces: np.ndarray, whose: np.ndarray, random: np.random.Generator) -> float:
-    """Returns the squared distance within which about the nearest share of comparisons lies; all, where they are few."""
+    """Returns the squared distance within which the nearest share of comparisons lies; all, where they are few."""
     if len(faces) * (len(faces) - 1) / 2 <= PROBED:
         return np.inf
     first, second = random.integers(0, len(faces), size=(2, PROBED))

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from evaluation.rates import FoldAccuracy, Rate
 from evaluation.samples import Sample
 from foundation.chart import Panel
@@ -96,11 +98,9 @@ def told_accuracy(accuracy: FoldAccuracy) -> tuple[str, str]:
     return right, f"{percent(1 - wrong.high)} to {percent(1 - wrong.low)}"
 
 
-def histogram(distances: Sequence[float], bins: Sequence[float]) -> list[tuple[float, float]]:
+def histogram(distances: np.ndarray, bins: Sequence[float]) -> list[tuple[float, float]]:
     """Returns the outline of a histogram: (distance, share of all in its bin), two points a bin."""
-    import numpy as np
-
-    counts, edges = np.histogram(np.asarray(distances), bins=np.asarray(bins))
+    counts, edges = np.histogram(distances, bins=np.asarray(bins))
     shares = counts / max(len(distances), 1)
     corners = [(edge, share) for left, share in enumerate(shares) for edge in (edges[left], edges[left + 1])]
     return [(float(edges[0]), 0.0), *((float(x), float(y)) for x, y in corners), (float(edges[-1]), 0.0)]

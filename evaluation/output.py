@@ -96,7 +96,10 @@ def render_report(evaluation: Evaluation) -> str:
     measured = evaluation.measured
     with _cropping(evaluation) as picture:
         worst = [
-            (one.title, [(error, [picture(place) for place in error.places], _named(measured, error)) for error in one.errors])
+            (
+                one.title,
+                [(error, [picture(place) for place in error.places], _named(measured, error)) for error in one.errors],
+            )
             for one in measured.worst
             if one.errors
         ]
@@ -111,14 +114,16 @@ def render_report(evaluation: Evaluation) -> str:
 
 def _named(measured: Measured, error: Error) -> list[str]:
     return [
-        sample.name if sample.subject is None or sample.name.startswith(sample.subject) else f"{sample.name} ({sample.subject})"
+        sample.name
+        if sample.subject is None or sample.name.startswith(sample.subject)
+        else f"{sample.name} ({sample.subject})"
         for sample in (measured.samples[place] for place in error.places)
     ]
 
 
 @contextmanager
 def _cropping(evaluation: Evaluation) -> Iterator[Any]:
-    """Gives what returns the picture of a sample's face as a data: address; None where it may not, or cannot be shown."""
+    """Gives what returns a sample's face as a data: address; None where it may not, or cannot be shown."""
     if evaluation.galleries:
         yield lambda _: None
         return

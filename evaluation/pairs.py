@@ -89,8 +89,9 @@ def _lfw_lines(path: Path, text: str) -> Iterator[_Line]:
         if len(words) not in (3, 4) or not (words[1].isdigit() and words[-1].isdigit()):
             raise InputError(f"{where} is {row[:60]!r}; give name, number, number, or name, number, name, number")
         names = words[0], words[0] if len(words) == 3 else words[2]
-        photos = (f"{name}/{name}_{int(which):04d}.jpg" for name, which in zip(names, (words[1], words[-1]), strict=True))
-        yield _Line(where, *photos, names[0] == names[1], names, str(number // (2 * each)))
+        numbered = zip(names, (words[1], words[-1]), strict=True)
+        first, second = (f"{name}/{name}_{int(which):04d}.jpg" for name, which in numbered)
+        yield _Line(where, first, second, names[0] == names[1], names, str(number // (2 * each)))
 
 
 def _csv_lines(path: Path, text: str) -> Iterator[_Line]:

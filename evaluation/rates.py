@@ -73,16 +73,14 @@ def rates_at(right: Trials, wrong: Trials, targets: Sequence[float], resampling:
     values = np.concatenate(repeated)
     rates = []
     for number, (threshold, point) in enumerate(zip(thresholds, points, strict=True)):
-        ends = interval(values[:, number]) or (None, None)
+        low, high = interval(values[:, number]) or (None, None)
         errors = int((right.distances >= threshold).sum())
         accepted = int(np.searchsorted(wrong.distances, threshold))
-        rates.append(Rate(errors, right.count, float(point), *ends, float(threshold), accepted, wrong.count))
+        rates.append(Rate(errors, right.count, float(point), low, high, float(threshold), accepted, wrong.count))
     return rates
 
 
-def _missed(
-    right: Trials, wrong: Trials, targets: Sequence[float], drawn: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _missed(right: Trials, wrong: Trials, targets: Sequence[float], drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns thresholds and shares missed, float64 (repeats, targets), NaN where a resample has no trials."""
     falsely = np.cumsum(wrong.weights(drawn), axis=1)
     total_wrong, total_right = wrong.total(drawn), right.total(drawn)
@@ -138,8 +136,8 @@ def shares(missed: np.ndarray, trials: Trials, resampling: Resampling) -> list[R
     values = np.concatenate(repeated)
     rates = []
     for number, column in enumerate(missed.T):
-        ends = interval(values[:, number]) or (None, None)
-        rates.append(Rate(int(column.sum()), len(column), float(column.mean()), *ends))
+        low, high = interval(values[:, number]) or (None, None)
+        rates.append(Rate(int(column.sum()), len(column), float(column.mean()), low, high))
     return rates
 
 

@@ -51,7 +51,9 @@ def read_list(archive: Path, root: Path | None, folder_subjects: bool, option: s
     if not samples:
         raise InputError(f"{option} {archive} names no photo; name a folder of photos, or a list with a column 'photo'")
     if not known:
-        raise InputError(f"{option} {archive} names no subject for any of its {len(samples):,} photos; it needs {SUBJECTS}")
+        raise InputError(
+            f"{option} {archive} names no subject for any of its {len(samples):,} photos; it needs {SUBJECTS}"
+        )
     require_there(known, str(archive))
     return Listed(known, len(samples) - len(known), len(listing.repeated))
 

@@ -89,9 +89,7 @@ class Resampling:
         together = max(1, HELD // max(1, trials + self.subjects))
         even = np.full(self.subjects, 1 / self.subjects)
         for start in range(0, self.repeats, together):
-            yield random.multinomial(
-                self.subjects, even, size=min(together, self.repeats - start)
-            ).astype(np.float64)
+            yield random.multinomial(self.subjects, even, size=min(together, self.repeats - start)).astype(np.float64)
 
 
 def interval(values: np.ndarray) -> tuple[float, float] | None:

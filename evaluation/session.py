@@ -12,13 +12,13 @@ import rfc8785
 
 from access.gate import Gate, Permit, Receipt, Request
 from evaluation.cache import Cache, Template
+from evaluation.embedding import digest_samples, make_templates
 from evaluation.galleries import galleries_holding, pseudonymous, read_gallery
 from evaluation.identification import measure_search
 from evaluation.measured import Measured
 from evaluation.pairs import Pairs
 from evaluation.samples import Sample
 from evaluation.split import Split, given_split, require_no_twins, split_samples
-from evaluation.embedding import digest_samples, make_templates
 from evaluation.verification import measure_verification
 from foundation.errors import InputError
 from foundation.files import digest_bytes
@@ -53,7 +53,9 @@ class EvaluationSession:
     def __init__(self, home: Path, credential: str, request: Request, seed: int, mirrored: bool, quiet: bool) -> None:
         """request: of operation "evaluate", outside every gallery. quiet: whether to tell no progress."""
         if not request.outside_galleries:
-            raise InputError(f"an evaluation session begins outside galleries, and the request is for {request.gallery!r}")
+            raise InputError(
+                f"an evaluation session begins outside galleries, and the request is for {request.gallery!r}"
+            )
         self._home, self._credential, self._request = home, credential, request
         self._seed, self._mirrored, self._quiet = seed, mirrored, quiet
         self._gate = Gate.open(home)
@@ -74,7 +76,9 @@ class EvaluationSession:
         digests = self._digests(split.samples)
         galleries = self._touched(digests, permits)
         require_no_twins(split, digests)
-        templates = dict(zip(split.enrolled.tolist(), self._part(split.samples, digests, split.enrolled, False), strict=True))
+        templates = dict(
+            zip(split.enrolled.tolist(), self._part(split.samples, digests, split.enrolled, False), strict=True)
+        )
         templates |= zip(split.probes.tolist(), self._part(split.samples, digests, split.probes, True), strict=True)
         shown = replace(split, samples=pseudonymous(split.samples)) if galleries else split
         measured = measure_search(
@@ -105,8 +109,8 @@ class EvaluationSession:
         """Returns the rates of own probes in a gallery as it is. Raises InputError for fewer than FEWEST_PROBES."""
         if len(probes) + len(strangers) < FEWEST_PROBES:
             raise InputError(
-                f"{len(probes) + len(strangers):,} probes are given for gallery {name!r}; {FEWEST_PROBES} is the fewest: "
-                "fewer support no rate, and a search for one person is 'afterfact search'"
+                f"{len(probes) + len(strangers):,} probes are given for gallery {name!r}; {FEWEST_PROBES} is the "
+                "fewest: fewer support no rate, and a search for one person is 'afterfact search'"
             )
         permits = [self._ask(name)]
         gallery = Gallery(self._home, name)
@@ -114,8 +118,8 @@ class EvaluationSession:
         model = installed_model(version.mirrored)
         if model.digest != version.model_digest:
             raise GalleryError(
-                f"gallery {name!r} is of model {version.model_digest[:12]} and this installation's is {model.digest[:12]}: "
-                "their distances mean nothing to each other; index the archive into a new gallery"
+                f"gallery {name!r} is of model {version.model_digest[:12]} and this installation's is "
+                f"{model.digest[:12]}: their distances mean nothing to each other; index the archive into a new gallery"
             )
         self._mirrored = version.mirrored
         samples, templates = read_gallery(gallery, version)

@@ -45,8 +45,8 @@ def split_samples(samples: Sequence[Sample], non_mated: float, seed: int, named:
     subjects = sorted(encounters)
     if not any(len(one) > 1 for one in encounters.values()):
         raise InputError(
-            f"none of the {len(subjects):,} subjects of {named} has two encounters, so nobody can be searched for who is "
-            "enrolled; give photos of several encounters a subject"
+            f"none of the {len(subjects):,} subjects of {named} has two encounters, so nobody can be searched for who "
+            "is enrolled; give photos of several encounters a subject"
         )
     out = set(random.permutation(len(subjects))[: round(non_mated * len(subjects))].tolist())
     enrolled: list[int] = []
@@ -64,9 +64,9 @@ def split_samples(samples: Sequence[Sample], non_mated: float, seed: int, named:
     mated = np.array([one for _, one in probes], dtype=bool)
     _require_both(mated, named)
     says = (
-        f"By seed {seed}: {len(out):,} of {len(subjects):,} subjects are kept out of the gallery, one photo of each is a "
-        f"non-mated probe; of {int(mated.sum()):,} others one encounter is held out and one photo of it is a mated probe; "
-        "all their other photos, and those of subjects with one encounter, are enrolled."
+        f"By seed {seed}: {len(out):,} of {len(subjects):,} subjects are kept out of the gallery, one photo of each is "
+        f"a non-mated probe; of {int(mated.sum()):,} others one encounter is held out and one photo of it is a mated "
+        "probe; all their other photos, and those of subjects with one encounter, are enrolled."
     )
     places = np.array([place for place, _ in probes], dtype=np.int64)
     return Split(list(samples), np.array(sorted(enrolled), dtype=np.int64), places, mated, says)
@@ -117,7 +117,7 @@ def _require_no_overlap(gallery: Sequence[Sample], probes: Sequence[Sample]) -> 
             what = f"encounter {one.encounter!r} of subject {one.subject!r} is"
         if what:
             raise InputError(
-                f"{what} on both sides of the split, enrolled and a probe; it would be found too easily: take it out of one"
+                f"{what} on both sides of the split, enrolled and a probe, and found too easily: take it out of one"
             )
 
 

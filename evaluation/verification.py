@@ -35,7 +35,7 @@ LISTED, ALL = "the list's pairs of two people", "all photos of different people"
 CANNOT = (
     "It says nothing of searches: the larger a gallery, the more often a stranger is near. See evaluate search.",
     "It holds for photos like these. Other cameras, ages, light and people have other rates.",
-    "Intervals are for other subjects of the same kind. They do not cover a list that was chosen to be easy, or mislabelled.",
+    "Intervals are for other subjects of the same kind. They do not cover a list chosen to be easy, or mislabelled.",
     "For each photo the face nearest the middle is taken, whatever its quality; enrolment would reject some.",
 )
 
@@ -107,8 +107,8 @@ def _chosen(trials: Trials, which: np.ndarray) -> Trials:
 def _summary(result: dict[str, Any], accuracy: FoldAccuracy | None, rates: dict[str, list[Rate]]) -> list[str]:
     pairs, lost = result["pairs"], result["pairs_without_a_face"]
     lines = [
-        f"{pairs['same']:,} pairs of one person, {pairs['different']:,} of two; {result['photos']['count']:,} photos of "
-        f"{result['subjects']:,} subjects.",
+        f"{pairs['same']:,} pairs of one person, {pairs['different']:,} of two; {result['photos']['count']:,} photos "
+        f"of {result['subjects']:,} subjects.",
         f"No face was found in {result['photos']['without_a_face']:,} photos; {lost['same']:,} pairs of one person and "
         f"{lost['different']:,} of two have no score for it, and count as errors.",
     ]
@@ -124,9 +124,9 @@ def _summary(result: dict[str, Any], accuracy: FoldAccuracy | None, rates: dict[
 
 def _accuracy_section(accuracy: FoldAccuracy | None, pairs: Pairs) -> Section:
     says = (
-        "The share of pairs told rightly, each fold at the threshold that is best on the other folds, as LFW defines it. "
-        "A pair without a score is an error. The standard error is the mean's over folds; the interval is over subjects, "
-        "at the thresholds chosen."
+        "The share of pairs told rightly, each fold at the threshold that is best on the other folds, as LFW defines "
+        "it. A pair without a score is an error. The standard error is the mean's over folds; the interval is over "
+        "subjects, at the thresholds chosen."
     )
     if accuracy is None:
         why = "All pairs hang together: a threshold could only be chosen on subjects that it is then tried on."
@@ -156,8 +156,8 @@ def _rates_section(rates: dict[str, list[Rate]], lost: int) -> Section:
     ]
     return Section(
         "False non-matches at a false match rate",
-        "FMR: the share of comparisons of two people that are accepted. FNMR: the share of pairs of one person that are "
-        "not, at the threshold where FMR is as stated. Comparisons without a face are missed; none is falsely accepted.",
+        "FMR: the share of comparisons of two people that are accepted. FNMR: the share of pairs of one person that "
+        "are not, at the threshold where FMR is as stated. Those without a face are missed; none is falsely accepted.",
         ["FMR", "among", "threshold (distance)", "FNMR", "95% interval", "pairs missed", "of them without a face"],
         rows,
     )
@@ -208,7 +208,9 @@ def _worst(pairs: Pairs, distances: np.ndarray) -> list[Worst]:
     def chosen(which: np.ndarray, order: np.ndarray) -> list[Error]:
         places = np.flatnonzero(which & np.isfinite(distances))
         first = places[np.argsort(order[places], kind="stable")][:WORST]
-        return [Error(f"distance {distances[one]:.4f}", (int(pairs.first[one]), int(pairs.second[one]))) for one in first]
+        return [
+            Error(f"distance {distances[one]:.4f}", (int(pairs.first[one]), int(pairs.second[one]))) for one in first
+        ]
 
     lost = np.flatnonzero(~np.isfinite(distances))[:WORST]
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -17,15 +17,15 @@ COLOURS = ("#1f6fb4", "#c4562b", "#3a8a4d")
 class Panel:
     """One chart. lines: name -> points; marks: name -> points drawn as crosses, such as targets.
 
-    log: the axes, of "x" and "y", that are logarithmic. share: those whose values are shares, told in percent. low: where
-    a linear y axis begins.
+    log: the axes, of "x" and "y", that are logarithmic. share: those whose values are shares, told in percent. low:
+    where a linear y axis begins.
     """
 
     title: str
     x: str
     y: str
-    lines: dict[str, Sequence[tuple[float, float]]]
-    marks: dict[str, Sequence[tuple[float, float]]]
+    lines: Mapping[str, Sequence[tuple[float, float]]]
+    marks: Mapping[str, Sequence[tuple[float, float]]]
     log: str = ""
     share: str = ""
     low: float = 0.0
@@ -80,7 +80,9 @@ def _drawn(panel: Panel) -> list[str]:
     names = [*panel.lines, *panel.marks]
     for number, name in enumerate(names):
         colour = COLOURS[number % len(COLOURS)]
-        dashes = f' stroke-dasharray="{DASHES[number % len(DASHES)]}"' if number else ""  # told apart on grey paper, too
+        dashes = (
+            f' stroke-dasharray="{DASHES[number % len(DASHES)]}"' if number else ""
+        )  # told apart on grey paper, too
         out.append(
             f'<text x="{WIDTH - RIGHT}" y="{20 + 14 * number}" text-anchor="end" fill="{colour}">{escape(name)}</text>'
         )

@@ -43,7 +43,11 @@ def test_photos_may_lie_elsewhere_than_the_list(folder, tmp_path):
 
 
 def test_a_csv_list_is_parted_so_that_nobody_is_in_two_folds(folder):
-    rows = ["Ann/Ann_0001.jpg,Ann/Ann_0002.jpg,1", "Ann/Ann_0001.jpg,Bob/Bob_0001.jpg,0", "Cy/Cy_0001.jpg,Cy/Cy_0002.jpg,yes"]
+    rows = [
+        "Ann/Ann_0001.jpg,Ann/Ann_0002.jpg,1",
+        "Ann/Ann_0001.jpg,Bob/Bob_0001.jpg,0",
+        "Cy/Cy_0001.jpg,Cy/Cy_0002.jpg,yes",
+    ]
     pairs = read_pairs(written(folder, "\n".join(["photo_a,photo_b,same", *rows])), None)
 
     assert pairs.folds.tolist() == [0, 0, 1]
@@ -52,7 +56,11 @@ def test_a_csv_list_is_parted_so_that_nobody_is_in_two_folds(folder):
 
 
 def test_pairs_that_all_hang_together_are_one_fold(folder):
-    rows = ["Ann/Ann_0001.jpg,Ann/Ann_0002.jpg,1", "Ann/Ann_0002.jpg,Cy/Cy_0001.jpg,0", "Cy/Cy_0001.jpg,Cy/Cy_0002.jpg,1"]
+    rows = [
+        "Ann/Ann_0001.jpg,Ann/Ann_0002.jpg,1",
+        "Ann/Ann_0002.jpg,Cy/Cy_0001.jpg,0",
+        "Cy/Cy_0001.jpg,Cy/Cy_0002.jpg,1",
+    ]
 
     assert read_pairs(written(folder, "\n".join(["photo_a,photo_b,same", *rows])), None).fold_count == 1
 
@@ -71,7 +79,11 @@ TWO = "Ann/Ann_0001.jpg,Bob/Bob_0001.jpg,0"
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("pairs.txt", LFW.replace("Dee\t1", "Dee\t7"), "1 of the 6 photos of .* are missing, the first is Dee/Dee_0007.jpg"),
+        (
+            "pairs.txt",
+            LFW.replace("Dee\t1", "Dee\t7"),
+            "1 of the 6 photos of .* are missing, the first is Dee/Dee_0007.jpg",
+        ),
         ("pairs.txt", LFW.replace("Cy\t1\t2", "Ann\t1\t2"), "line 4: subject 'Ann' is in two folds, on both sides"),
         ("pairs.txt", LFW[:-8], "line 5 is 'Cy"),
         ("pairs.txt", LFW + "Ann\t1\t2\n", "has 5 pairs and states 2 folds of 2 x 1"),
@@ -85,7 +97,11 @@ TWO = "Ann/Ann_0001.jpg,Bob/Bob_0001.jpg,0"
         ("pairs.csv", f"{HEAD}\n,Ann/Ann_0001.jpg,1\n", "line 2 names one photo only"),
         ("pairs.csv", f"{HEAD},fold\n{ONE},1\n{TWO},\n", "names a fold for 1 of its 2 pairs"),
         ("pairs.csv", f"{HEAD},fold\n{ONE},1\n{TWO},2\n", "line 3: subject 'Ann/Ann_0001.jpg' is in two folds"),
-        ("pairs.csv", f"{HEAD},subject_a,subject_b\n{ONE},Ann,Bob\n", "same is '1' and the subjects are 'Ann' and 'Bob'"),
+        (
+            "pairs.csv",
+            f"{HEAD},subject_a,subject_b\n{ONE},Ann,Bob\n",
+            "same is '1' and the subjects are 'Ann' and 'Bob'",
+        ),
         (
             "pairs.csv",
             f"{HEAD},subject_a,subject_b\n{ONE},Ann,Ann\n{TWO},Cy,Bob\n",

@@ -127,5 +127,5 @@ def test_a_list_that_names_missing_photos_is_refused_with_the_first_and_the_coun
     listed = tmp_path / "list.csv"
     listed.write_text("photo,subject\na.jpg,S1\nb.jpg,S1\n", "utf-8")
 
-    with pytest.raises(InputError, match="2 of the 2 photos of .* are missing, the first is a.jpg"):
+    with pytest.raises(InputError, match=r"2 of the 2 photos of .* are missing, the first is a\.jpg"):
         read_list(listed, None, False, "ARCHIVE")
