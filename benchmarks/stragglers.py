@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from chart import Panel, write_charts
+
+from foundation.chart import Panel, write_charts
 
 PHOTOS = 100_000_000
 SEGMENT = 512
