@@ -4,14 +4,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-ROOMS := access configs demo foundation indexer pipelines search
+ROOMS := access configs demo evaluation foundation indexer pipelines search
 SELDOM_STARTED := pandas|mypy|pip|setuptools|pymongo|_pytest|cryptography|onnx|examples|tests?|testing|ml|dataframe
 SOURCES := $(ROOMS) afterfact.py setup.py tests benchmarks docs
 AFTERFACT_DATA ?= ../shared/data
 export AFTERFACT_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill lint format types docs docs-check bench bench-budget bench-mirrored bench-access \
+.PHONY: help setup demo test test-kill lint format types docs docs-check bench bench-budget accuracy bench-access \
         bench-probes bench-scale bench-search simulate-stragglers pins clean
 
 help: ## Show this list
@@ -64,8 +64,8 @@ bench: $(READY) ## Measure against face_recognition: photos a second, memory, se
 bench-budget: $(READY) ## Measure where a photo's time goes, part by part, on one core
 	$(BIN)/python benchmarks/budget.py
 
-bench-mirrored: $(READY) ## Measure what averaging chip and mirrored chip buys and costs, on LFW (minutes)
-	$(BIN)/python benchmarks/mirrored.py
+accuracy: $(READY) ## Measure error rates on AFTERFACT_DATA and write docs/accuracy.md (PAIRS=20 a fold for a try; long)
+	$(BIN)/python benchmarks/accuracy.py "$(AFTERFACT_DATA)" "$(or $(PAGE),docs/accuracy.md)" $(PAIRS)
 
 bench-access: $(READY) ## Measure a decision with its ledger entry, and verification, at N entries (N=1000000)
 	$(BIN)/python benchmarks/access_bench.py $(N)

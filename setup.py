@@ -11,6 +11,7 @@ PACKAGES = [
     "access.ledger",
     "configs",
     "demo",
+    "evaluation",
     "foundation",
     "indexer",
     "pipelines",
@@ -79,6 +80,7 @@ setup(
     packages=PACKAGES,
     package_data={
         "configs": ["*.yaml", "embedders/*.yaml", "jobs/*.yaml", "moratoria/*.yaml"],
+        "evaluation": ["templates/*.html"],
         "search": ["templates/*.html"],
     },
     install_requires=RUNTIME,

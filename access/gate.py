@@ -286,7 +286,8 @@ def _room(request: Request) -> str:
 
 
 def _told(request: Request) -> str:
-    return f"{recordable(request.operation)} of gallery {recordable(request.gallery)!r}"
+    what = "photos outside every gallery" if request.outside_galleries else f"gallery {recordable(request.gallery)!r}"
+    return f"{recordable(request.operation)} of {what}"
 
 
 __all__ = ["ASKED_WITH_A_CASE", "Gate", "Permit", "Receipt", "Refused", "Request", "receipt_of"]

@@ -104,7 +104,8 @@ class Judge:
         if standing is None:
             return
         terms = standing.terms
-        yield _granted("gallery", request.gallery, terms.galleries, name)
+        if not request.outside_galleries:
+            yield _granted("gallery", request.gallery, terms.galleries, name)
         if request.operation in GRANTED:
             yield _granted("operation", request.operation, terms.operations, name)
         if request.purpose is not None and self.vocabulary and request.purpose in self.vocabulary.purposes:
@@ -129,7 +130,8 @@ class Judge:
                 yield finding
 
     def _moratorium(self, moratorium: Moratorium, party: Party) -> Finding | None:
-        if moratorium.state(self.now) != "in force" or not moratorium.bars(self.request.operation):
+        in_gallery = not self.request.outside_galleries
+        if moratorium.state(self.now) != "in force" or not moratorium.bars(self.request.operation, in_gallery):
             return None
         named = f"moratorium {quoted(moratorium.name)}"
         span = f"from {shown(moratorium.start)} until {shown(moratorium.until)}"

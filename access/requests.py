@@ -18,7 +18,8 @@ _TELLABLE = 1_000_000
 class Request:
     """What is asked. `operator` names the person who asks, where the credential is an organisation's.
 
-    `operation` is one of access.rules.OPERATIONS. A search needs `purpose` and `case`; `beneficiary` is the tenant
+    `operation` is one of access.rules.OPERATIONS. `gallery` is "" where it touches none, which only an evaluation can:
+    that of the asker's own photos. A search needs `purpose` and `case`; `beneficiary` is the tenant
     that it is for (None: the asking one), `probe` the SHA-256 of its photo, `k` the length of its candidate list.
     `offence`, `basis` and `reference` are what a licence can require a query to state.
     """
@@ -34,6 +35,11 @@ class Request:
     basis: str | None = None
     reference: str | None = None
     probe: str | None = None
+
+    @property
+    def outside_galleries(self) -> bool:
+        """Whether it is about the asker's own photos and touches no gallery."""
+        return self.operation == "evaluate" and not self.gallery
 
     def tidied(self) -> Request:
         """Returns the request with every text in Unicode's composed form, as names are kept."""

@@ -202,9 +202,10 @@ class Moratorium:
             return "upcoming"
         return "ended" if self.until is not None and now >= self.until else "in force"
 
-    def bars(self, operation: str) -> bool:
-        """Whether it is about this operation. A bar on search bars whatever reveals neighbours, unless named apart."""
-        revealing = operation in REVEALING and "search" in self.operations
+    def bars(self, operation: str, in_gallery: bool = True) -> bool:
+        """Whether it is about this operation. A bar on search bars whatever reveals neighbours in a gallery, unless
+        named apart."""
+        revealing = in_gallery and operation in REVEALING and "search" in self.operations
         return operation in self.operations or (revealing and operation not in self.apart)
 
     def covers(self, kind: str, names: frozenset[str]) -> bool:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import tree_bytes
-from chart import Panel, write_charts
+
+from foundation.chart import Panel, write_charts
 
 A_FOLDER, ADDED, SAMPLE_SECONDS, WINDOWS = 1_000, 1_000, 0.5, 30
 NAMES = {"first": "all photos new", "second": "nothing to do", "added": "1,000 photos more"}

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 import psutil
-from chart import Panel, write_charts
+
+from foundation.chart import Panel, write_charts
 
 SIZES = (300_000, 3_000_000, 20_000_000)
 TARGETS = [(3_000_000, 0.1), (20_000_000, 0.6)]  # seconds a query
@@ -136,7 +137,7 @@ def main(sizes: list[int]) -> None:
     }
     write_charts(
         results / "search.svg",
-        [Panel("exact search, one probe", "faces", "seconds", lines, {"target": TARGETS}, log=True)],
+        [Panel("exact search, one probe", "faces", "seconds", lines, {"target": TARGETS}, log="xy")],
     )
     print(f"figures and plot: {results / 'search.json'}, {results / 'search.svg'}")
 

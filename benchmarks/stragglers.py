@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from chart import Panel, write_charts
+
+from foundation.chart import Panel, write_charts
 
 PHOTOS = 100_000_000
 SEGMENT = 512
@@ -105,7 +106,7 @@ def main(folder: Path) -> None:
             lines[way].append((cores, ratio))
             told += f"{ratio:>31.3f}x"
         print(f"{cores:>6}{ideal(draw_cluster(cores, 0)) / 3600:>10.2f}  {told}", flush=True)
-    panel = Panel("100,000,000 photos: time over the ideal", "cores", "times the ideal", lines, {}, log=True)
+    panel = Panel("100,000,000 photos: time over the ideal", "cores", "times the ideal", lines, {}, log="xy")
     write_charts(folder / "stragglers.svg", [panel])
 
 

@@ -10,7 +10,7 @@ import pytest
 import afterfact
 
 HOUSE = Path(afterfact.__file__).parent
-ROOMS = ("access", "demo", "foundation", "indexer", "pipelines", "search", "configs")
+ROOMS = ("access", "demo", "evaluation", "foundation", "indexer", "pipelines", "search", "configs")
 OURS = {*ROOMS, "afterfact"}
 MODULES = sorted(path for room in ROOMS for path in (HOUSE / room).rglob("*.py"))
 SOURCES = [HOUSE / "afterfact.py", *MODULES]
@@ -24,11 +24,13 @@ MAY = {
     "access": {"foundation"},
     "search": {"foundation", "indexer", "access"},
     "pipelines": {"foundation", "indexer", "access"},
+    "evaluation": {"foundation", "indexer", "access"},
     "demo": {"foundation"},
 }
 MUST_NOT = {
     "indexer": {"apache_beam", "click"},
     "search": {"apache_beam", "deltalake", "pandas"},
+    "evaluation": {"apache_beam", "pandas"},
     "access": {"apache_beam", "deltalake", "pandas", "numpy"},
 }
 

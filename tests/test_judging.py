@@ -389,3 +389,29 @@ def test_a_further_refusal_after_the_approval_holds_again() -> None:
 def test_what_is_no_purpose_on_purpose_is_no_misspelling_of_one_that_is(asked_before: str) -> None:
     for purpose in ("robbery", "missing-person", "identify-deceased", "testing", "homicide"):
         assert with_past(refused_before(5, asked_before), purpose=purpose).outcome == "held"
+
+
+# Evaluation outside galleries
+
+
+def test_evaluating_ones_own_photos_needs_the_operation_and_no_gallery() -> None:
+    elsewhere = tenant("Lab", "independent-tester", galleries=frozenset({"state"}))
+    searcher = tenant("Searcher", "independent-tester", operations=frozenset({"search"}))
+    rules = registry(elsewhere, searcher)
+
+    assert decided(rules, "Lab", operation="evaluate", gallery="").allowed
+    assert refusing(decided(rules, "Lab", operation="evaluate")) == ["gallery"]
+    assert refusing(decided(rules, "Searcher", operation="evaluate", gallery="")) == ["operation"]
+
+
+@pytest.mark.parametrize("operation", ["search", "index"])
+def test_nothing_else_can_be_asked_without_a_gallery(operation: str) -> None:
+    assert "gallery" in refusing(decided(registry(SHERIFF), operation=operation, gallery=""))
+
+
+def test_a_bar_on_search_leaves_own_photos_alone_and_one_on_evaluation_does_not() -> None:
+    on_search, on_both = moratorium(), moratorium(operations={"search", "evaluate"})
+
+    assert refusing(decided(registry(SHERIFF, moratoria=[on_search]), operation="evaluate")) == ["moratorium"]
+    assert decided(registry(SHERIFF, moratoria=[on_search]), operation="evaluate", gallery="").allowed
+    assert refusing(decided(registry(SHERIFF, moratoria=[on_both]), operation="evaluate", gallery="")) == ["moratorium"]
