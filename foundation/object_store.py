@@ -152,9 +152,11 @@ class ObjectStore:
 
     def folders(self, prefix: str = "") -> Iterator[str]:
         """Yields the names that go on below, one part after the prefix."""
-        for found in self._found(prefix, recursive=False):
-            if found.type.name == "Directory":
-                yield self._name(found.path)
+        return (self._name(found.path) for found in self._found(prefix, recursive=False) if not found.is_file)
+
+    def children(self, prefix: str = "") -> Iterator[str]:
+        """Yields the names one part after the prefix, objects and those that go on below."""
+        return (self._name(found.path) for found in self._found(prefix, recursive=False))
 
     def delete(self, name: str) -> None:
         """Removes an object. One that is not there is no error."""
@@ -171,6 +173,12 @@ class ObjectStore:
                 self._files.delete_dir(self._path(prefix))
         except ObjectMissing:
             pass
+
+    def file_system(self, prefix: str) -> Any:
+        """Returns a pyarrow.fs.FileSystem whose root is the prefix; what it raises is OSError."""
+        from pyarrow.fs import SubTreeFileSystem
+
+        return SubTreeFileSystem(self._path(prefix), self._files)
 
     @property
     def _files(self) -> Any:

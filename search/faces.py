@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version
+from indexer.gallery_cache import drop_files, present_files
 from indexer.models import installed_model
 from indexer.weights import DIMENSION
 
@@ -33,8 +35,14 @@ class GalleryFaces:
     """
 
     def __init__(self, gallery: Gallery) -> None:
-        self.version = gallery.version()
-        _require_fit(self.version)
+        try:
+            self.version = gallery.version()
+        except GalleryError:
+            drop_files(gallery)
+            raise
+        _require_model(self.version)
+        files = present_files(gallery, self.version)
+        _require_sizes(self.version, files)
         import faiss
 
         # One probe is compared on one thread whatever this says: a second one only spins beside it, and takes the core
@@ -44,8 +52,8 @@ class GalleryFaces:
         faiss.cvar.distance_compute_blas_threshold = TOGETHER * DIMENSION
         try:
             # The plain IO_FLAG_MMAP reads a flat index into memory all the same; this one maps it.
-            self._index = faiss.read_index(str(self.version.folder / FACES), faiss.IO_FLAG_MMAP_IFC)
-            with pa.memory_map(str(self.version.folder / LABELS)) as source:
+            self._index = faiss.read_index(str(files[FACES]), faiss.IO_FLAG_MMAP_IFC)
+            with pa.memory_map(str(files[LABELS])) as source:
                 self._labels = pa.ipc.open_file(source).read_all()
         except (RuntimeError, OSError, pa.ArrowInvalid) as error:
             raise GalleryError(
@@ -108,15 +116,18 @@ def _as_arrow(numbers: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers))])
 
 
-def _require_fit(version: Version) -> None:
+def _require_model(version: Version) -> None:
     installed = installed_model(version.mirrored)
     if version.model_digest != installed.digest:
         raise GalleryError(
             f"gallery {version.about['gallery']!r} is of model {version.model_digest[:12]} and this installation's is "
             f"{installed.digest[:12]}: their distances mean nothing to each other; index the archive into a new gallery"
         )
+
+
+def _require_sizes(version: Version, files: dict[str, Path]) -> None:
     for name, stated in version.about["files"].items():
-        path = version.folder / name
+        path = files[name]
         found = f"has {path.stat().st_size} bytes" if path.is_file() else "is gone"
         if found != f"has {stated['bytes']} bytes":
             raise GalleryError(f"{path} {found} and was written with {stated['bytes']}; run afterfact gallery verify")

@@ -92,10 +92,11 @@ def clean_photos(drawn: DrawnArchive) -> Path:
     return drawn.list_path.parent / "photos"
 
 
-def make_home(folder: Path) -> Home:
-    """Makes a data home `folder`/home with its people, through the real command."""
+def make_home(folder: Path, *flags: object, **environment: str) -> Home:
+    """Makes a data home `folder`/home with its people, through the real command. flags: of `afterfact init`."""
     path, operator = folder / "home", folder / "operator.credential"
-    done(run_afterfact("--home", path, "init", "--operator", "Ann Ames", "--save-credential", operator))
+    init = ("init", "--operator", "Ann Ames", "--save-credential", operator, *flags)
+    done(run_afterfact("--home", path, *init, **environment))
     home = Home(path, operator, folder / "sheriff.credential", folder / "rescue.credential")
     for name, kind, credential in (
         ("Vandan Sheriff", "sheriff", home.sheriff),
