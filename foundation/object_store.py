@@ -258,7 +258,7 @@ _KINDS: list[tuple[type[StoreError], str]] = [
         StoreUnavailable,
         r"SLOW_DOWN|SlowDown|SERVICE_UNAVAILABLE|ServiceUnavailable|INTERNAL_FAILURE|InternalError|THROTTLING|"
         r"NETWORK_CONNECTION|REQUEST_TIMEOUT|HTTP status 5\d\d|UNAVAILABLE|DEADLINE_EXCEEDED|RESOURCE_EXHAUSTED|"
-        r"curlCode|after \d+ retries|error sending request",
+        r"curlCode|status code: 5\d\d|error sending request|operation timed out",
     ),
     (ObjectMissing, r"NO_SUCH_KEY|NoSuchKey|RESOURCE_NOT_FOUND|NOT_FOUND"),
 ]
@@ -271,6 +271,7 @@ def told_kind(said: str) -> type[StoreError]:
 
 def _short(said: str) -> str:
     """Returns what is worth showing of a client's message: the provider's own words, and no keys."""
+    said = re.sub(r"\x1b\[[0-9;]*m|↳ ", "", said)  # deltalake's colours
     said = re.sub(r"(AWSAccessKeyId|Signature|Credential|X-Amz-[A-Za-z-]+)=[^&\s]+", r"\1=...", said)
     words = re.search(r"AWS Error (.*)", said) or re.search(r"Status\((.*)", said)
     return (words[1] if words else said)[:200].rstrip(". )")

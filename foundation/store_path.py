@@ -10,7 +10,18 @@ from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import IO, Any
 
-from foundation.object_store import ObjectMissing, ObjectStore, is_remote, open_store, split_location
+from foundation.errors import AfterfactError
+from foundation.object_store import (
+    BucketMissing,
+    ObjectMissing,
+    ObjectStore,
+    StoreRefused,
+    StoreUnavailable,
+    is_remote,
+    open_store,
+    split_location,
+    told_kind,
+)
 
 PIECE = 16 << 20
 
@@ -139,6 +150,12 @@ class StorePath:
     def remove_tree(self) -> None:
         """Removes everything below."""
         open_store(self.location).delete_below("")
+
+    def raise_if_told(self, error: Exception) -> None:
+        """Raises the StoreError that a client's error tells of, be it pyarrow's or deltalake's; else does nothing."""
+        known = told_kind(str(error)) in (BucketMissing, StoreRefused, StoreUnavailable)
+        if known and not isinstance(error, AfterfactError):
+            raise open_store(self.location).explain(error) from error
 
     def _object(self) -> tuple[ObjectStore, str]:
         scheme, bucket, key = split_location(self.location)

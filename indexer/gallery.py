@@ -110,12 +110,19 @@ class Gallery:
 
     @contextmanager
     def only_publisher(self) -> Iterator[None]:
-        """Holds the publisher's lock. Raises GalleryError where another holds it."""
+        """Holds the publisher's lock. Raises GalleryError where another holds it.
+
+        What a client of the gallery's store raises meanwhile becomes a StoreError.
+        """
         import filelock
 
         try:
             with self.publisher_lock():
                 yield
+        except OSError as error:
+            if isinstance(self.folder, StorePath):
+                self.folder.raise_if_told(error)
+            raise
         except filelock.Timeout:
             raise GalleryError(
                 f"another run is at work on gallery {self.name!r}; wait for it to end, then run the same command again"

@@ -15,6 +15,8 @@ from foundation.files import fetch_file
 from foundation.store_path import StorePath
 from indexer.gallery import Gallery, GalleryError, Version
 
+TAKEN = "taken-"  # begins the name of the folder by which a run's workers share out the segments
+
 
 def present_files(gallery: Gallery, version: Version) -> dict[str, Path]:
     """Returns where on this machine a version's search files are, by name; fetched first where the gallery is in a
@@ -83,6 +85,7 @@ def _drop(gallery: Gallery, keep: set[str]) -> None:
 
 
 def clear_work_folders(gallery: Gallery) -> None:
-    """Removes what killed commands left of their work folders. Only for the holder of the publisher's lock."""
-    for one in gallery.cache.glob("work-*"):
-        shutil.rmtree(one, ignore_errors=True)
+    """Removes what runs leave in the cache besides search files. Only for the holder of the publisher's lock."""
+    for pattern in ("work-*", f"{TAKEN}*"):
+        for one in gallery.cache.glob(pattern):
+            shutil.rmtree(one, ignore_errors=True)

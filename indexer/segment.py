@@ -26,11 +26,10 @@ from indexer.accounting import AccountingError
 from indexer.embedder import Embedder
 from indexer.extraction import Extraction, stack_chips
 from indexer.extractor import FaceExtractor
+from indexer.gallery_cache import TAKEN
 from indexer.locations import photo_at
 from indexer.run import MANIFEST, Run
 from indexer.schema import FOUND
-
-TAKEN = "taken-"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from foundation.files import arrow_files
-from foundation.object_store import StoreError, open_store, storage_options, told_kind
+from foundation.object_store import storage_options
 from foundation.store_path import Place, StorePath
 from indexer.gallery import Gallery, GalleryError
 from indexer.outcomes import Outcome
@@ -62,8 +62,8 @@ def _delta_table(place: Place, version: int | None = None) -> Any:
 
 def _raise_of_store(place: Place, error: Exception) -> None:
     """Raises the StoreError that an error of deltalake's tells of, where it tells of one."""
-    if isinstance(place, StorePath) and told_kind(str(error)) is not StoreError:
-        raise open_store(place.location).explain(error) from error
+    if isinstance(place, StorePath):
+        place.raise_if_told(error)
 
 
 def _first_line(error: Exception) -> str:
@@ -143,17 +143,23 @@ def commit_rows(
             write_deltalake(table, _stream(_with_replacements(table, gallery.table, rows)), mode="overwrite", **writing)
         else:
             write_deltalake(table, _stream(rows.to_batches()), mode="append", **writing)
-    except (CommitFailedError, FileExistsError) as error:
-        raise TableError(
-            f"gallery {gallery.name!r} was published by another run at the same moment ({_first_line(error)}); "
-            "run the same command again"
-        ) from error
+    except CommitFailedError as error:
+        raise _lost(gallery, error) from error
     except (DeltaError, OSError) as error:
+        if table is None and open_table(gallery) is not None:
+            raise _lost(gallery, error) from error
         _raise_of_store(gallery.table, error)
         raise TableError(
             f"the commit to gallery {gallery.name!r} failed ({_first_line(error)}); see whether the disk is full or "
             "closed to us, then run the same command again: nothing was published"
         ) from error
+
+
+def _lost(gallery: Gallery, error: Exception) -> TableError:
+    return TableError(
+        f"gallery {gallery.name!r} was published by another run at the same moment ({_first_line(error)}); "
+        "run the same command again"
+    )
 
 
 def _stream(batches: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from foundation.errors import AfterfactError
 from foundation.files import digest_file
+from foundation.object_store import StoreRefused, StoreUnavailable
 from foundation.store_path import Place
 from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version, read_sealed, sealed_text
 from indexer.gallery_cache import files_to_check
@@ -86,6 +87,8 @@ def _unfinished(gallery: Gallery) -> Iterator[Finding]:
 def _attempt(checked: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(checked, check())
+    except (StoreUnavailable, StoreRefused):
+        raise  # nothing is wrong with the gallery
     except _READER_ERRORS as error:
         return Finding(checked, f"{type(error).__name__}: {error}")
 

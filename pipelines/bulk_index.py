@@ -104,6 +104,7 @@ def run_job(
         before_publish(run, settled.accounting)
         seconds = time.monotonic() - started
         version = publish_run(gallery, run, settled, {"seconds": round(seconds, 1), "workers": workers})
+        clear_work_folders(gallery)
     looked_at_now = round(run.looked_at * len(todo) / run.segments) if run.segments else 0
     return Indexed(run, settled.accounting, version, time.monotonic() - started, looked_at_now, resumed)
 
