@@ -1,4 +1,4 @@
-"""A gallery in an object store: index, search, rollback and the rest by the real commands, and what goes wrong there."""
+"""A gallery in an object store: index, search, rollback and the rest by the real commands, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from indexer.gallery_cache import present_files
 from indexer.publish import publish_run, settle_run
 from indexer.run import unfinished_runs
 from indexer.verify import verify_gallery
+from pipelines import bulk_index
 from search.faces import GalleryFaces
 
 
@@ -96,10 +97,8 @@ def test_the_gallery_in_a_store_is_the_one_on_disk(s3, indexed, drawn, tmp_path)
     theirs, ours = rows_of(Gallery(tmp_path / "home", "county")), rows_of(Gallery(home.path, "county"), 0)
     for photo, row in theirs.items():
         assert {**ours[photo], "run": "", "row": ""} == {**row, "run": "", "row": ""}
-    assert (
-        len(ours) == len(theirs)
-        and local.version.about["faces"] == Gallery(home.path, "county").version(0).about["faces"]
-    )
+    assert len(ours) == len(theirs)
+    assert local.version.about["faces"] == Gallery(home.path, "county").version(0).about["faces"]
 
 
 def test_a_home_over_a_bucket_that_is_absent_or_closed_is_not_made(s3, proxy, tmp_path):
@@ -123,7 +122,7 @@ def test_of_two_homes_over_one_store_the_commit_decides(bucket, drawn, clean_pho
     settled = settle_run(gallery, begun, lambda _digests: set())
     other = index_archive(first, clean_photos, folder_subjects=True)  # another job publishes in between
     assert other.version is not None
-    with pytest.raises(GalleryError, match="published by another run at the same moment .*run the same command again"):
+    with pytest.raises(GalleryError, match=r"published by another run at the same moment .*run the same command again"):
         publish_run(gallery, begun, settled, {})
     assert gallery.version().number == other.version.number
     finished = index_archive(second, drawn.list_path)
@@ -138,8 +137,6 @@ def unpublished(home, archive):
 
     class Stopped(Exception):
         pass
-
-    import pipelines.bulk_index as bulk_index
 
     def stop(*_):
         raise Stopped
@@ -169,7 +166,7 @@ def test_a_damaged_segment_is_made_again_by_the_same_command(bucket, clean_photo
     run = unpublished(home, clean_photos)
     (target, *_) = [one for one in run.segments_folder.iterdir() if one.name.endswith(".parquet")]
     target.write_bytes(target.read_bytes()[:-100])
-    with pytest.raises(AccountingError, match="was damaged since it was written.*run the same command again"):
+    with pytest.raises(AccountingError, match=r"was damaged since it was written.*run the same command again"):
         index_archive(home, clean_photos)
     assert index_archive(home, clean_photos).version.number == 0
 
