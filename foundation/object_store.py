@@ -6,6 +6,7 @@ file or an argument. A local command must start fast: pyarrow.fs is imported whe
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -329,5 +330,7 @@ def storage_options(location: str) -> dict[str, str]:
         if region := os.environ.get("AWS_REGION") or _default_region():
             options["aws_region"] = region
     elif endpoint:
-        options["google_service_account_key"] = f'{{"gcs_base_url": "{endpoint}", "disable_oauth": true}}'
+        nobody = {"private_key": "", "private_key_id": "", "client_email": ""}
+        account = {"gcs_base_url": endpoint, "disable_oauth": True, **nobody}
+        options["google_service_account_key"] = json.dumps(account)
     return options
