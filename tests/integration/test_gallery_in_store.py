@@ -69,7 +69,7 @@ def test_index_search_rollback_verify_by_the_real_commands(s3, indexed, drawn, c
     assert first["faces"] > 20
     search = ("search", probe, "--gallery", "county", "--case", "1", "--purpose", "robbery")
     (lead,) = ask(*search, credential=home.sheriff)
-    assert lead["candidates"][0]["distance"] == "0.0000"
+    assert float(lead["candidates"][0]["distance"]) < 0.3
     assert (home.path / "cache").stat().st_mode & 0o777 == 0o700
     there = cached(gallery)
     assert there == {one["digest"] for one in gallery_files(gallery)}
