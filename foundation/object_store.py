@@ -16,7 +16,15 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from foundation.errors import AfterfactError
+from foundation.store_errors import (
+    BucketMissing,
+    ObjectMissing,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+    told_kind,
+    told_shortly,
+)
 
 SCHEMES = ("s3", "gs")
 ATTEMPTS = 8  # with pauses that double up to 20 s: a store that is gone is given up after a minute or so
@@ -31,26 +39,6 @@ _READ_FROM = {
     "machine or pod",
 }
 _LOCATION = re.compile(r"(s3|gs)://([^/?#]+)(?:/(.*))?", re.DOTALL)
-
-
-class StoreError(AfterfactError):
-    """A store does not do what was asked of it."""
-
-
-class ObjectMissing(StoreError, FileNotFoundError):
-    """There is no such object."""
-
-
-class BucketMissing(StoreError):
-    """There is no such bucket."""
-
-
-class StoreRefused(StoreError):
-    """The store knows no such credentials, or they have expired, or they may not do this."""
-
-
-class StoreUnavailable(StoreError):
-    """The store did not answer, or only that it is busy, however often it was asked."""
 
 
 @dataclass(frozen=True)
@@ -218,17 +206,17 @@ class ObjectStore:
             return BucketMissing(self._no_bucket())
         if kind is StoreRefused:
             return StoreRefused(
-                f"{self.at(name)}: the store refuses ({_short(said)}); credentials are read from "
+                f"{self.at(name)}: the store refuses ({told_shortly(said)}); credentials are read from "
                 f"{_READ_FROM[self.scheme]}: see that they are there, of this store, not expired, and may do this"
             )
         if kind is StoreUnavailable:
             return StoreUnavailable(
-                f"{self.at(name)}: the store does not answer, asked {ATTEMPTS} times ({_short(said)}); "
+                f"{self.at(name)}: the store does not answer, asked {ATTEMPTS} times ({told_shortly(said)}); "
                 f"see {_where(self.scheme)}, then run the same command again"
             )
         if isinstance(error, FileNotFoundError) or kind is ObjectMissing:
             return ObjectMissing(f"{self.at(name)} is not there")
-        return StoreError(f"{self.at(name)}: {_short(said)}")
+        return StoreError(f"{self.at(name)}: {told_shortly(said)}")
 
     def _asked_again(self, said: str) -> tuple[type[StoreError], str]:
         from pyarrow.fs import FileSelector
@@ -244,38 +232,6 @@ class ObjectStore:
             f"{self.location}: there is no bucket {self.bucket!r} at {_endpoint(self.scheme) or 'the provider'}; make "
             f"it, or see {_where(self.scheme)}"
         )
-
-
-_KINDS: list[tuple[type[StoreError], str]] = [
-    (BucketMissing, r"NO_SUCH_BUCKET|NoSuchBucket|[Bb]ucket (does not exist|.*not found)"),
-    (
-        StoreRefused,
-        r"ACCESS_DENIED|AccessDenied|INVALID_ACCESS_KEY_ID|InvalidAccessKeyId|SIGNATURE_DOES_NOT_MATCH|"
-        r"SignatureDoesNotMatch|EXPIRED_TOKEN|ExpiredToken|INVALID_CLIENT_TOKEN_ID|InvalidToken|TokenRefreshRequired|"
-        r"UNRECOGNIZED_CLIENT|MISSING_AUTHENTICATION|INVALID_SIGNATURE|REQUEST_EXPIRED|RequestTimeTooSkewed|"
-        r"PERMISSION_DENIED|UNAUTHENTICATED|HTTP status 40[13]|status code: 40[13]|(Unauthorized|Forbidden)",
-    ),
-    (
-        StoreUnavailable,
-        r"SLOW_DOWN|SlowDown|SERVICE_UNAVAILABLE|ServiceUnavailable|INTERNAL_FAILURE|InternalError|THROTTLING|"
-        r"NETWORK_CONNECTION|REQUEST_TIMEOUT|HTTP status 5\d\d|UNAVAILABLE|DEADLINE_EXCEEDED|RESOURCE_EXHAUSTED|"
-        r"curlCode|status code: 5\d\d|error sending request|operation timed out",
-    ),
-    (ObjectMissing, r"NO_SUCH_KEY|NoSuchKey|RESOURCE_NOT_FOUND|NOT_FOUND"),
-]
-
-
-def told_kind(said: str) -> type[StoreError]:
-    """Returns which kind of error a client's message tells of; StoreError itself where it tells of none we know."""
-    return next((kind for kind, signs in _KINDS if re.search(signs, said)), StoreError)
-
-
-def _short(said: str) -> str:
-    """Returns what is worth showing of a client's message: the provider's own words, and no keys."""
-    said = re.sub(r"\x1b\[[0-9;]*m|↳ ", "", said)  # deltalake's colours
-    said = re.sub(r"(AWSAccessKeyId|Signature|Credential|X-Amz-[A-Za-z-]+)=[^&\s]+", r"\1=...", said)
-    words = re.search(r"AWS Error (.*)", said) or re.search(r"Status\((.*)", said)
-    return (words[1] if words else said)[:200].rstrip(". )")
 
 
 def _where(scheme: str) -> str:

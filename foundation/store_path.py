@@ -11,17 +11,8 @@ from types import SimpleNamespace
 from typing import IO, Any
 
 from foundation.errors import AfterfactError
-from foundation.object_store import (
-    BucketMissing,
-    ObjectMissing,
-    ObjectStore,
-    StoreRefused,
-    StoreUnavailable,
-    is_remote,
-    open_store,
-    split_location,
-    told_kind,
-)
+from foundation.object_store import ObjectStore, is_remote, open_store, split_location
+from foundation.store_errors import BucketMissing, ObjectMissing, StoreRefused, StoreUnavailable, told_kind
 
 PIECE = 16 << 20
 

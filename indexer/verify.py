@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from foundation.errors import AfterfactError
 from foundation.files import digest_file
-from foundation.object_store import StoreRefused, StoreUnavailable
+from foundation.store_errors import StoreRefused, StoreUnavailable
 from foundation.store_path import Place
 from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version, read_sealed, sealed_text
 from indexer.gallery_cache import files_to_check

@@ -15,7 +15,7 @@ import numpy as np
 from access.gate import Gate, Permit, Receipt, Refused, Request
 from foundation.errors import EXIT_CHOICE, AfterfactError, InputError
 from foundation.files import digest_file
-from foundation.object_store import StoreError
+from foundation.store_errors import StoreError
 from indexer.extraction import Extraction
 from indexer.gallery import Gallery, GalleryError
 from indexer.helper_process import HelperProcess

@@ -9,16 +9,8 @@ from object_stores import BUSY, EXPIRED, KEYS, busy
 
 from foundation import object_store
 from foundation.errors import AfterfactError
-from foundation.object_store import (
-    BucketMissing,
-    ObjectMissing,
-    StoreError,
-    StoreRefused,
-    StoreUnavailable,
-    is_remote,
-    open_object,
-    open_store,
-)
+from foundation.object_store import is_remote, open_object, open_store
+from foundation.store_errors import BucketMissing, ObjectMissing, StoreError, StoreRefused, StoreUnavailable
 
 
 @pytest.fixture
