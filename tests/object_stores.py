@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
@@ -101,7 +102,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request. path: with its query."""
+    """One request. path: with its query, decoded."""
 
     method: str
     path: str
@@ -128,7 +129,7 @@ class Proxy:
 
             def _pass_on(self) -> None:
                 body = self._body()
-                asked = Asked(self.command, self.path)
+                asked = Asked(self.command, unquote(self.path))
                 proxy.asked.append(asked)
                 answered = proxy.answer(asked)
                 if answered is not None:

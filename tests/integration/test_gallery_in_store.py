@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from pathlib import Path
 
 import pytest
-from conftest import done, make_home, run_afterfact
+from conftest import copy_home, done, make_home, run_afterfact
 from indexing import index_archive, rows_of
+from killing import HANG_SECONDS, start_index
 from object_stores import BUSY, EXPIRED
 
 from foundation.gallery_place import ADDRESS, galleries_of
@@ -147,6 +149,34 @@ def unpublished(home, archive):
             index_archive(home, archive)
     (run,) = unfinished_runs(Gallery(home, "county"))
     return run
+
+
+def test_of_two_publishing_processes_the_second_to_commit_ends_cleanly(
+    s3, indexed, proxy, drawn, clean_photos, tmp_path
+):
+    one, two = (copy_home(indexed[0], tmp_path / name) for name in ("one", "two"))
+    committing, go_on = threading.Event(), threading.Event()
+
+    def hold_the_commit(asked):
+        if asked.method == "PUT" and "/race/table/_delta_log/" in asked.path:
+            committing.set()
+            assert go_on.wait(HANG_SECONDS)
+
+    proxy.answer = hold_the_commit
+    late = start_index(one, drawn.list_path, "--gallery", "race")
+    try:
+        assert committing.wait(HANG_SECONDS), late.communicate()
+        index = ("index", "--gallery", "race", "--archive", clean_photos, "--json")
+        first = two.run(*index, credential=two.operator, **indexed[2])
+    finally:
+        go_on.set()
+    said = late.communicate(timeout=HANG_SECONDS)[1]
+    assert done(first).json()["version"] == 0
+    assert late.returncode == 1 and "was published by another run at the same moment" in said.splitlines()[-1]
+    again = ("index", "--gallery", "race", "--archive", drawn.list_path, "--segment-photos", 4, "--json")
+    finished = done(one.run(*again, credential=one.operator)).json()
+    assert finished["resumed"] and finished["version"] == 1
+    assert rows_of(Gallery(two.path, "race"))
 
 
 def test_the_first_commit_of_two_homes_is_decided_too(bucket, drawn, clean_photos, tmp_path):
