@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from foundation.files import digest_bytes, digest_file, parquet_source, write_whole
-from foundation.store_path import Place, StorePath, place_at
+from foundation.store_path import Place, place_at
 from indexer.accounting import AccountingError
 from indexer.embedder import Embedder
 from indexer.extraction import Extraction, stack_chips
@@ -82,10 +82,10 @@ def undone_segments(run: Run) -> list[SegmentReference]:
     A file on disk is read to see that it is, to the last byte, as it was written. In a store, where that would be a
     request or two each, a file that is there counts, and is held against its digest when it is read for good.
     """
+    if isinstance(run.folder, Path):
+        return [one for one in plan_segments(run) if not is_done(one)]
     there = segments_there(run)
-    if isinstance(run.folder, StorePath):
-        return [one for one in plan_segments(run) if place_at(one.target).name not in there]
-    return [one for one in plan_segments(run) if not is_done(one)]
+    return [one for one in plan_segments(run) if place_at(one.target).name not in there]
 
 
 def is_done(reference: SegmentReference) -> bool:
@@ -115,7 +115,7 @@ def _whole_content(reference: SegmentReference) -> pa.Buffer | None:
         if digest_path(reference).read_text() != digest_bytes(content):
             return None
         schema = pq.read_schema(pa.BufferReader(content))
-    except (FileNotFoundError, ValueError, pa.ArrowException):
+    except (OSError, ValueError, pa.ArrowException):  # a store that does not answer is another matter, and raised
         return None
     return pa.py_buffer(content) if schema.equals(FOUND) else None
 
