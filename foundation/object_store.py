@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ class ObjectStore:
         with self._explained(name), self._files.open_input_file(self._path(name)) as stream:
             there = stream.size()
             wanted = max(0, there - offset if size is None else min(size, there - offset))
-            content = stream.read_at(wanted, offset) if wanted else b""
+            content = _read_at(stream, wanted, offset) if wanted else b""
         if len(content) != wanted:
             raise StoreUnavailable(f"{self.at(name)} ended after {len(content):,} of {wanted:,} bytes; try again")
         return content
@@ -232,6 +233,22 @@ class ObjectStore:
             f"{self.location}: there is no bucket {self.bucket!r} at {_endpoint(self.scheme) or 'the provider'}; make "
             f"it, or see {_where(self.scheme)}"
         )
+
+
+def _read_at(stream: Any, size: int, offset: int) -> bytes:
+    """Returns so many bytes from offset on, asking again where the client itself does not.
+
+    It has room for what was asked and no more: that the store is busy, told in more bytes than that, is an error of its
+    own to it, which it does not ask again after.
+    """
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return stream.read_at(size, offset)
+        except OSError as error:
+            if "Failed to flush response stream" not in str(error):
+                raise
+            time.sleep(min(0.1 * 2**attempt, 10))
+    return stream.read_at(size, offset)
 
 
 def _where(scheme: str) -> str:

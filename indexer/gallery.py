@@ -95,6 +95,12 @@ class Gallery:
         for folder in (self.folder, self.index, self.runs, self.accounts):
             folder.mkdir(parents=True, exist_ok=True)
 
+    def make_cache(self) -> Path:
+        """Makes the cache folder, which nobody else may enter, and returns it."""
+        for folder in (self.cache.parent, self.cache):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        return self.cache
+
     def publisher_lock(self) -> filelock.BaseFileLock:
         """Returns the lock that a run holds from plan to publish; the system drops it when its holder dies.
 
@@ -104,8 +110,7 @@ class Gallery:
 
         folder = self.folder
         if isinstance(folder, StorePath):
-            folder = self.cache
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = self.make_cache()
         return filelock.FileLock(folder / "publisher.lock", timeout=0)
 
     @contextmanager

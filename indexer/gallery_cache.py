@@ -30,8 +30,7 @@ def present_files(gallery: Gallery, version: Version) -> dict[str, Path]:
     if not all(path.is_file() for path in files.values()):
         import filelock  # a search whose files are there need not wait for it
 
-        _make_private(gallery.cache)
-        with filelock.FileLock(gallery.cache / "fetch.lock"):  # ten searches at once fetch once
+        with filelock.FileLock(gallery.make_cache() / "fetch.lock"):  # ten searches at once fetch once
             for name, path in files.items():
                 if not path.is_file():
                     _fetch(version, name, path)
@@ -59,14 +58,8 @@ def files_to_check(gallery: Gallery, version: Version) -> Iterator[Path]:
 @contextmanager
 def work_folder(gallery: Gallery) -> Iterator[Path]:
     """Gives an empty folder of this machine's in the data home, for as long as it is needed."""
-    _make_private(gallery.cache)
-    with TemporaryDirectory(dir=gallery.cache, prefix="work-", ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(dir=gallery.make_cache(), prefix="work-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
-
-
-def _make_private(folder: Path) -> None:
-    for one in (folder.parent, folder):
-        one.mkdir(mode=0o700, exist_ok=True)
 
 
 def _fetch(version: Version, name: str, target: Path) -> None:
