@@ -12,10 +12,10 @@ import zlib
 from pathlib import Path
 
 import pytest
-from conftest import copy_home, done, make_home, run_afterfact
+from conftest import done, make_home, run_afterfact
 from indexing import index_archive, rows_of
 from killing import HANG_SECONDS, start_index
-from object_stores import BUSY, EXPIRED
+from object_stores import BUSY, EXPIRED, Proxy
 
 from foundation.gallery_place import ADDRESS, galleries_of
 from foundation.object_store import open_store
@@ -151,32 +151,33 @@ def unpublished(home, archive):
     return run
 
 
-def test_of_two_publishing_processes_the_second_to_commit_ends_cleanly(
-    s3, indexed, proxy, drawn, clean_photos, tmp_path
-):
-    one, two = (copy_home(indexed[0], tmp_path / name) for name in ("one", "two"))
+def test_of_two_publishing_processes_the_second_to_commit_ends_cleanly(s3, bucket, clean_photos, drawn, tmp_path):
+    late, first = make_home(tmp_path, "--galleries", bucket), stored_home(tmp_path / "two", bucket)
+    begun = unpublished(first, clean_photos)
+    settled = settle_run(Gallery(first, "county"), begun, lambda _digests: set())
     committing, go_on = threading.Event(), threading.Event()
 
     def hold_the_commit(asked):
-        if asked.method == "PUT" and "/race/table/_delta_log/" in asked.path:
+        if asked.method == "PUT" and "/county/table/_delta_log/" in asked.path:
             committing.set()
             assert go_on.wait(HANG_SECONDS)
 
-    proxy.answer = hold_the_commit
-    late = start_index(one, drawn.list_path, "--gallery", "race")
+    before = Proxy(s3.port)
+    before.answer = hold_the_commit
+    process = start_index(late, drawn.list_path, **s3.environment(before.port))
     try:
-        assert committing.wait(HANG_SECONDS), late.communicate()
-        index = ("index", "--gallery", "race", "--archive", clean_photos, "--json")
-        first = two.run(*index, credential=two.operator, **indexed[2])
+        assert committing.wait(HANG_SECONDS), process.communicate()
+        published = publish_run(Gallery(first, "county"), begun, settled, {})
     finally:
         go_on.set()
-    said = late.communicate(timeout=HANG_SECONDS)[1]
-    assert done(first).json()["version"] == 0
-    assert late.returncode == 1 and "was published by another run at the same moment" in said.splitlines()[-1]
-    again = ("index", "--gallery", "race", "--archive", drawn.list_path, "--segment-photos", 4, "--json")
-    finished = done(one.run(*again, credential=one.operator)).json()
+    said = process.communicate(timeout=HANG_SECONDS)[1]
+    before.close()
+    assert published.number == 0
+    assert process.returncode == 1 and "was published by another run at the same moment" in said.splitlines()[-1]
+    again = ("index", "--gallery", "county", "--archive", drawn.list_path, "--segment-photos", 4, "--json")
+    finished = done(late.run(*again, credential=late.operator)).json()
     assert finished["resumed"] and finished["version"] == 1
-    assert rows_of(Gallery(two.path, "race"))
+    assert rows_of(Gallery(first, "county"))
 
 
 def test_the_first_commit_of_two_homes_is_decided_too(bucket, drawn, clean_photos, tmp_path):
