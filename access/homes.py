@@ -15,7 +15,9 @@ from access.credentials import NewCredential, make_credential
 from access.ledger.ledger import DATABASE, KEY, MARK, Ledger
 from access.times import later, moment
 from foundation.errors import InputError
-from foundation.files import sync_folder
+from foundation.files import sync_folder, write_whole
+from foundation.gallery_place import ADDRESS, FOLDER, read_gallery_place, require_writable
+from foundation.store_path import StorePath
 
 
 def make_home(
@@ -24,13 +26,15 @@ def make_home(
     *,
     authority: str = "vendor",
     url: str | None = None,
+    galleries: str | None = None,
     clock: Callable[[], str] | None = None,
 ) -> NewCredential:
     """Makes a data home (mode 0700) with an empty galleries/, and returns the first operator's credential.
 
-    `url` names a PostgreSQL database for the ledger instead of a SQLite file in the home. The home appears whole or
-    not at all. Raises InputError where it exists and is not an empty folder, where it cannot be made, or where the
-    operator's name is not one; LedgerError where the database will not do.
+    `url` names a PostgreSQL database for the ledger instead of a SQLite file in the home, `galleries` a place in an
+    object store for the galleries instead of a folder there. The home appears whole or not at all. Raises InputError
+    where it exists and is not an empty folder, where it cannot be made, or where the operator's name is not one;
+    LedgerError where the database will not do; StoreError where the store is absent or closed to us.
     """
     credential = make_credential()
     now = clock() if clock else moment(datetime.now(UTC))
@@ -40,11 +44,17 @@ def make_home(
             raise InputError(f"{home} is a data home already (it holds {name}); give another --home")
     if home.exists() and (not home.is_dir() or any(home.iterdir())):
         raise InputError(f"{home} exists and is not an empty folder; give another --home")
+    place = read_gallery_place(galleries, "--galleries") if galleries is not None else None
+    if isinstance(place, StorePath):
+        require_writable(place)
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         draft_home = Path(tempfile.mkdtemp(dir=home.parent, prefix=f".{home.name}."))
         try:
-            (draft_home / "galleries").mkdir(mode=0o700)
+            if place is None:
+                (draft_home / FOLDER).mkdir(mode=0o700)
+            else:
+                write_whole(draft_home / ADDRESS, f"{place}\n".encode(), mode=0o600)
             Ledger.create(draft_home, drafts, clock=clock, url=url)
             draft_home.rename(home)
             sync_folder(home.parent)

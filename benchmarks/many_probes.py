@@ -65,7 +65,7 @@ def build(home: Path, faces: int) -> str:
     gallery = Gallery(home, GALLERY)
     gallery.make_folders()
     about = {"afterfact.model": json.dumps(installed_model().as_json()), "afterfact.account": "{}"}
-    commit_rows(gallery, rows(faces), False, "bench", about)
+    commit_rows(gallery, None, rows(faces), False, "bench", about)
     build_index(gallery, open_table(gallery))
     return credential
 

@@ -17,6 +17,7 @@ from evaluation.cache import Template
 from evaluation.samples import SUBJECTS, Sample
 from foundation.errors import InputError
 from indexer.gallery import LABELS, Gallery, GalleryError, Version, gallery_names
+from indexer.gallery_cache import present_files
 from indexer.outcomes import Outcome
 from indexer.table import is_enrolled, open_table, read_batches
 
@@ -53,7 +54,7 @@ def galleries_holding(home: Path, digests: Iterable[str]) -> list[str]:
         gallery = Gallery(home, name)
         if not gallery.version_numbers():
             continue
-        with pa.memory_map(str(gallery.version().folder / LABELS)) as source:
+        with pa.memory_map(str(present_files(gallery, gallery.version())[LABELS])) as source:
             held = pa.ipc.open_file(source).read_all()["photo_digest"]
             if pc.any(pc.is_in(held, value_set=sought)).as_py():
                 holding.append(name)

@@ -1,4 +1,4 @@
-"""A gallery on disk: where its parts are, which version is current, and who may publish now.
+"""A gallery, on disk or in an object store: where its parts are, which version is current, and who may publish now.
 
     table/           the Delta table `photos`, one row a photo
     index/N/         search files of table version N; never changed once written; index.json is written last
@@ -21,6 +21,8 @@ import rfc8785
 
 from foundation.errors import AfterfactError, nearest
 from foundation.files import digest_bytes, write_whole
+from foundation.gallery_place import galleries_of
+from foundation.store_path import Place, StorePath
 from indexer.job import require_gallery_name
 from indexer.models import Model
 
@@ -41,7 +43,7 @@ class Version:
     """One published version. about: index.json's content."""
 
     number: int
-    folder: Path
+    folder: Place
     about: dict[str, Any]
 
     @property
@@ -61,12 +63,16 @@ class Version:
 
 
 class Gallery:
-    """The gallery `name` in the data home. Making the object touches nothing."""
+    """The gallery `name` of the data home. Making the object reads where galleries lie and touches nothing.
+
+    cache: a folder of this machine's in the data home, for what belongs to a gallery that lies in a store.
+    """
 
     def __init__(self, home: Path, name: str) -> None:
         self.name = require_gallery_name(name)
         self.home = home
-        self.folder = home / "galleries" / name
+        self.folder = galleries_of(home) / self.name
+        self.cache = home / "cache" / self.name
         self.table = self.folder / "table"
         self.index = self.folder / "index"
         self.runs = self.folder / "runs"
@@ -79,8 +85,9 @@ class Gallery:
         """Returns self. Raises GalleryError naming the nearest gallery where this one is absent."""
         if not self.exists():
             there = gallery_names(self.home)
+            where = self.folder.parent if isinstance(self.folder, StorePath) else self.home
             raise GalleryError(
-                f"no gallery {self.name!r} in {self.home}{nearest(self.name, there)} "
+                f"no gallery {self.name!r} in {where}{nearest(self.name, there)} "
                 f"(galleries: {', '.join(there) or 'none yet; afterfact index makes one'})"
             )
         return self
@@ -89,20 +96,39 @@ class Gallery:
         for folder in (self.folder, self.index, self.runs, self.accounts):
             folder.mkdir(parents=True, exist_ok=True)
 
+    def make_cache(self) -> Path:
+        """Makes the cache folder, which nobody else may enter, and returns it."""
+        for folder in (self.cache.parent, self.cache):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        return self.cache
+
     def publisher_lock(self) -> filelock.BaseFileLock:
-        """Returns the lock that a run holds from plan to publish; the system drops it when its holder dies."""
+        """Returns the lock that a run holds from plan to publish; the system drops it when its holder dies.
+
+        It is between the runs of this data home. Between those of several homes over one store, the commit decides.
+        """
         import filelock  # a search, which takes no lock, need not wait for it
 
-        return filelock.FileLock(self.folder / "publisher.lock", timeout=0)
+        folder = self.folder
+        if isinstance(folder, StorePath):
+            folder = self.make_cache()
+        return filelock.FileLock(folder / "publisher.lock", timeout=0)
 
     @contextmanager
     def only_publisher(self) -> Iterator[None]:
-        """Holds the publisher's lock. Raises GalleryError where another holds it."""
+        """Holds the publisher's lock. Raises GalleryError where another holds it.
+
+        What a client of the gallery's store raises meanwhile becomes a StoreError.
+        """
         import filelock
 
         try:
             with self.publisher_lock():
                 yield
+        except OSError as error:
+            if isinstance(self.folder, StorePath):
+                self.folder.raise_if_told(error)
+            raise
         except filelock.Timeout:
             raise GalleryError(
                 f"another run is at work on gallery {self.name!r}; wait for it to end, then run the same command again"
@@ -110,8 +136,8 @@ class Gallery:
 
     def version_numbers(self) -> list[int]:
         """Returns the published versions, oldest first."""
-        found = [int(one.name) for one in self.index.glob("*") if one.name.isdigit() and (one / "index.json").is_file()]
-        return sorted(found)
+        folders = (path.parent.name for path in self.index.glob("*/index.json"))
+        return sorted(int(name) for name in folders if name.isdigit())
 
     def version(self, number: int | None = None) -> Version:
         """Returns a published version, the newest where none is named. Raises GalleryError."""
@@ -139,11 +165,11 @@ class Gallery:
 
 def gallery_names(home: Path) -> list[str]:
     """Returns the galleries in a data home."""
-    folder = home / "galleries"
+    folder = galleries_of(home)
     return sorted(one.name for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []
 
 
-def write_sealed(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+def write_sealed(path: Place, content: dict[str, Any]) -> dict[str, Any]:
     """Writes content as JSON with `seal`, the SHA-256 of its canonical form (RFC 8785), and returns both."""
     sealed = {**content, "seal": digest_bytes(rfc8785.dumps(content))}
     write_whole(path, sealed_text(sealed).encode())
@@ -155,7 +181,7 @@ def sealed_text(sealed: dict[str, Any]) -> str:
     return json.dumps(sealed, indent=1, ensure_ascii=False) + "\n"
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
+def read_sealed(path: Place) -> dict[str, Any]:
     """Returns a sealed file's content. Raises GalleryError where it is unreadable or its seal does not fit."""
     try:
         sealed = json.loads(path.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from foundation.files import digest_bytes, sync_folder, sync_tree, write_whole
+from foundation.files import digest_bytes, parquet_source, sync_folder, sync_tree, write_whole
 from foundation.memory import give_back_memory
 from indexer.accounting import Accounting, AccountingError, rejections_csv
 from indexer.gallery import Gallery, GalleryError, Version, write_sealed
@@ -23,7 +23,7 @@ from indexer.outcomes import Outcome
 from indexer.run import Run, discard_run
 from indexer.schema import FOUND, PHOTOS
 from indexer.search_files import build_index
-from indexer.segment import SegmentReference, is_done, plan_segments
+from indexer.segment import SegmentReference, plan_segments, read_found, undone_segments
 from indexer.settled import Rejections, SettledRows, has_row, settle_duplicates
 from indexer.table import Rows, commit_rows, committed, holds_any, is_enrolled, open_table, read_rows, restore
 from indexer.torn_entry import set_aside_torn_entry
@@ -40,9 +40,11 @@ KNOWN_PROBE = (Outcome.PROBE_PHOTO.value, "the ledger knows it as a probe")
 
 @dataclass(frozen=True)
 class Settled:
-    """A run's result before it is committed. rejections: rows of the CSV, each time anew."""
+    """A run's result before it is committed. rejections: rows of the CSV, each time anew. table: the gallery's that it
+    was settled against, None where there was none."""
 
     rows: Rows
+    table: Any | None
     accounting: Accounting
     rejections: Iterable[dict[str, Any]]
 
@@ -54,7 +56,8 @@ def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled
     """
     table = open_table(gallery)
     references = done_segments(run)
-    listed = pq.read_table(run.manifest_path, columns=["location", "photo", "subject"], partitioning=None)
+    manifest = parquet_source(run.manifest_path)
+    listed = pq.read_table(manifest, columns=["location", "photo", "subject"], partitioning=None)
     told = _without_probes(_told(references, listed.num_rows), known_probes)
     settled = settle_duplicates(listed, told, _enrolled_elsewhere(table, listed, told))
     rows = SettledRows(gallery, run, references, settled, table)
@@ -67,19 +70,18 @@ def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled
         held=run.held,
         updated=run.updated,
     )
-    return Settled(rows, accounting, Rejections(run, settled))
+    return Settled(rows, table, accounting, Rejections(run, settled))
 
 
 def done_segments(run: Run) -> list[SegmentReference]:
     """Returns a run's segments. Raises AccountingError where one is missing or damaged."""
-    references = plan_segments(run)
-    missing = [reference.number for reference in references if not is_done(reference)]
+    missing = [reference.number for reference in undone_segments(run)]
     if missing:
         raise AccountingError(
-            f"{len(missing)} of {len(references)} segments are missing or damaged (the first is {missing[0]}); "
+            f"{len(missing)} of {run.segments} segments are missing or damaged (the first is {missing[0]}); "
             "nothing was published: run the same command again"
         )
-    return references
+    return plan_segments(run)
 
 
 def _told(references: list[SegmentReference], photos: int) -> pa.Table:
@@ -88,7 +90,7 @@ def _told(references: list[SegmentReference], photos: int) -> pa.Table:
     schema = pa.schema([FOUND.field(name) for name in ("photo_digest", "outcome", "detail")])
     parts = [schema.append(pa.field("embedded", pa.bool_())).empty_table()]
     for reference in references:
-        found = pq.read_table(reference.target, columns=[*schema.names, "embedding"], partitioning=None)
+        found = read_found(reference, [*schema.names, "embedding"])
         embedded = pc.is_valid(found["embedding"])
         parts.append(found.select(schema.names).cast(schema).append_column("embedded", embedded))
     told = pa.concat_tables(parts)
@@ -142,12 +144,12 @@ def publish_run(gallery: Gallery, run: Run, settled: Settled, summary: dict[str,
     version = None
     if committed(open_table(gallery), run.run_id):
         version = roll_forward(gallery)
-    elif settled.rows.num_rows or open_table(gallery) is None:
-        replaces = holds_any(open_table(gallery), settled.rows.column("location"))
+    elif settled.rows.num_rows or settled.table is None:
+        replaces = holds_any(settled.table, settled.rows.column("location"))
         # A gallery keeps the limits that it began with, or was requalified with; the account has the run's own.
         limits = gallery.version().limits if gallery.version_numbers() else run.limits.of_quality
         about = about_commit(account, run.model.as_json(), limits)
-        commit_rows(gallery, settled.rows, replaces, run.run_id, about)
+        commit_rows(gallery, settled.table, settled.rows, replaces, run.run_id, about)
         give_back_memory()
         version = roll_forward(gallery)
     listing = rejections_csv(settled.rejections)
@@ -213,7 +215,8 @@ def roll_back(gallery: Gallery, number: int) -> Version:
     """
     wanted, present = require_earlier(gallery, number), gallery.version()
     account = {"rolled_back_to": number, "rolled_back_from": present.number}
-    restore(gallery, number, about_commit(account, wanted.about["model"], wanted.limits))
+    about = about_commit(account, wanted.about["model"], wanted.limits)
+    restore(gallery, open_table(gallery, present.number), number, about)
     version = roll_forward(gallery)
     assert version is not None
     return version

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import rfc8785
 
 from foundation.errors import InputError
-from foundation.files import digest_bytes
+from foundation.files import digest_bytes, parquet_source
 from indexer.accounting import Accounting
 from indexer.embedder_file import GivenEmbedder, given_embedder
 from indexer.gallery import Gallery, GalleryError
@@ -28,7 +28,7 @@ from indexer.outcomes import BY_QUALITY, EMBEDDED, Outcome
 from indexer.publish import Settled, done_segments
 from indexer.run import Run, write_run
 from indexer.schema import FOUND, LISTED, PHOTOS
-from indexer.segment import SegmentReference, forget_segment
+from indexer.segment import SegmentReference, forget_segment, read_found
 from indexer.table import committed, open_table, read_batches, read_rows
 
 _KEPT = [name for name in PHOTOS.names if name != "embedding"]
@@ -124,10 +124,11 @@ def settle_reembedded(gallery: Gallery, run: Run, limit_lost: float) -> Settled:
     them is then forgotten, so that the same command looks at them again.
     """
     references = done_segments(run)
-    before = pq.read_table(run.manifest_path, columns=["photo_digest", "outcome"], partitioning=None)
+    before = pq.read_table(parquet_source(run.manifest_path), columns=["photo_digest", "outcome"], partitioning=None)
     verdicts = _verdicts(references, before)
     _require_few_lost(run, references, before["outcome"], verdicts, limit_lost)
-    rows = _ReembeddedRows(gallery, run, references, verdicts)
+    table = open_table(gallery, run.reembeds)
+    rows = _ReembeddedRows(gallery, run, references, verdicts, table)
     counts = {Outcome(one["values"]): one["counts"] for one in pc.value_counts(verdicts["outcome"]).to_pylist()}
     accounting = Accounting(
         planned=run.planned,
@@ -135,14 +136,14 @@ def settle_reembedded(gallery: Gallery, run: Run, limit_lost: float) -> Settled:
         rejected={outcome.value: number for outcome, number in sorted(counts.items())},
         held=run.held,
     )
-    return Settled(rows, accounting, _Lost(run, before["outcome"], verdicts))
+    return Settled(rows, table, accounting, _Lost(run, before["outcome"], verdicts))
 
 
 def _verdicts(references: list[SegmentReference], before: pa.Table) -> pa.Table:
     """Returns what becomes of each photo's row: its outcome and detail, and whether it stays."""
     parts, begin = [_VERDICT.empty_table()], 0
     for reference in references:
-        found = pq.read_table(reference.target, columns=["photo_digest", "outcome", "detail"], partitioning=None)
+        found = read_found(reference, ["photo_digest", "outcome", "detail"])
         digests = before["photo_digest"].slice(begin, found.num_rows).to_pylist()
         outcomes = before["outcome"].slice(begin, found.num_rows).to_pylist()
         begin += found.num_rows
@@ -170,7 +171,7 @@ def _require_few_lost(
         return
     begin = 0
     for reference in references:
-        photos = pq.read_metadata(reference.target).num_rows
+        photos = read_found(reference, ["outcome"]).num_rows
         if pc.any(lost.slice(begin, photos)).as_py():
             forget_segment(reference)
         begin += photos
@@ -186,9 +187,11 @@ def _require_few_lost(
 class _ReembeddedRows:
     """What the run publishes, a segment at a time: rows with other embeddings, then those that never had one."""
 
-    def __init__(self, gallery: Gallery, run: Run, references: list[SegmentReference], verdicts: pa.Table) -> None:
+    def __init__(
+        self, gallery: Gallery, run: Run, references: list[SegmentReference], verdicts: pa.Table, table: Any
+    ) -> None:
         self._gallery, self._run, self._references, self._verdicts = gallery, run, references, verdicts
-        self._table = open_table(gallery, run.reembeds)
+        self._table = table
         self.num_rows = run.held + (pc.sum(verdicts["stays"]).as_py() or 0)
 
     def column(self, name: str) -> pa.ChunkedArray:
@@ -198,12 +201,12 @@ class _ReembeddedRows:
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         begin = 0
-        with pq.ParquetFile(self._run.manifest_path) as manifest:
+        with pq.ParquetFile(parquet_source(self._run.manifest_path)) as manifest:
             for reference in self._references:
                 held = manifest.read_row_group(reference.number)
                 verdicts = self._verdicts.slice(begin, held.num_rows)
                 begin += held.num_rows
-                found = pq.read_table(reference.target, partitioning=None)
+                found = read_found(reference)
                 yield from self._rows(held, found, verdicts).filter(verdicts["stays"]).to_batches()
         yield from read_batches(self._table, self._gallery.table, PHOTOS.names, ~_has_embedding())
 
@@ -233,7 +236,7 @@ class _Lost(Iterable[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         lost = pc.or_(pc.invert(self.verdicts["stays"]), pc.not_equal(self.verdicts["outcome"], self.before))
         begin = 0
-        with pq.ParquetFile(self.run.manifest_path) as manifest:
+        with pq.ParquetFile(parquet_source(self.run.manifest_path)) as manifest:
             for number in range(manifest.num_row_groups):
                 photos = manifest.metadata.row_group(number).num_rows
                 chosen, verdicts = lost.slice(begin, photos), self.verdicts.slice(begin, photos)

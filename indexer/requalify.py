@@ -192,17 +192,17 @@ def requalify(
         before_publish(found)
         now = datetime.now(UTC)
         about = about_commit(found.as_json(), version.about["model"], found.new)
-        rows = _changed_rows(gallery, found)
-        commit_rows(gallery, rows, rows.num_rows > 0, f"{now:%Y%m%dT%H%M%S%f}Z-requalify", about)
+        table = open_table(gallery, found.of.number)
+        rows = _changed_rows(table, found)
+        commit_rows(gallery, table, rows, rows.num_rows > 0, f"{now:%Y%m%dT%H%M%S%f}Z-requalify", about)
         return found, roll_forward(gallery)
 
 
-def _changed_rows(gallery: Gallery, found: Requalification) -> pa.Table:
+def _changed_rows(table: Any, found: Requalification) -> pa.Table:
     """Returns the changed rows as indexer.schema.PHOTOS, each with the embedding that its new outcome keeps.
 
     A duplicate that is one no more takes that of the same bytes.
     """
-    table = open_table(gallery, found.of.number)
     rows = read_rows(table, PHOTOS.names, pc.field("location").isin(pa.array(list(found.changes), pa.string())))
     digests = rows["photo_digest"].combine_chunks()
     kept = read_rows(

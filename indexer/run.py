@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from foundation.files import digest_file, sync_folder, write_whole
+from foundation.files import digest_file, parquet_source, remove_tree, sync_folder, write_whole
+from foundation.store_path import Place, StorePath
 from indexer.gallery import Gallery, GalleryError, read_sealed, write_sealed
 from indexer.job import IndexJob, segment_size
 from indexer.limits import Limits
@@ -37,7 +37,7 @@ class Run:
     """
 
     run_id: str
-    folder: Path
+    folder: Place
     job_digest: str
     archive: str
     root: Path
@@ -60,19 +60,19 @@ class Run:
         return self.model.digest
 
     @property
-    def manifest_path(self) -> Path:
+    def manifest_path(self) -> Place:
         return self.folder / MANIFEST
 
     @property
-    def segments_folder(self) -> Path:
+    def segments_folder(self) -> Place:
         return self.folder / "segments"
 
     def updates(self) -> pa.Table:
         """Returns the held photos whose listed columns changed, as indexer.schema.LISTED."""
-        return pq.read_table(self.folder / UPDATES, schema=LISTED, partitioning=None)
+        return pq.read_table(parquet_source(self.folder / UPDATES), schema=LISTED, partitioning=None)
 
 
-def open_run(folder: Path) -> Run:
+def open_run(folder: Place) -> Run:
     """Returns the run in a folder. Raises GalleryError where its plan is not whole."""
     content = read_sealed(folder / SETTINGS)
     values = {name: value for name, value in content.items() if name != "seal"}
@@ -91,7 +91,8 @@ def unfinished_runs(gallery: Gallery) -> list[Run]:
     """Returns the runs whose plan is whole, oldest first. A folder without a plan was killed before it mattered."""
     if not gallery.runs.is_dir():
         return []
-    return [open_run(one) for one in sorted(gallery.runs.iterdir()) if (one / SETTINGS).is_file()]
+    folders: list[Place] = [*gallery.runs.iterdir()]
+    return [open_run(one) for one in sorted(folders, key=str) if (one / SETTINGS).is_file()]
 
 
 def plan_job(gallery: Gallery, job: IndexJob) -> tuple[Plan, Listing]:
@@ -198,7 +199,7 @@ def _as_json(run: Run) -> dict[str, Any]:
     return json.loads(json.dumps({**values, "root": str(run.root), "model": run.model.as_json()}))
 
 
-def _write_table(path: Path, rows: pa.Table, group: int) -> None:
+def _write_table(path: Place, rows: pa.Table, group: int) -> None:
     stream = io.BytesIO()
     pq.write_table(rows, stream, row_group_size=group, compression="zstd")
     write_whole(path, stream.getvalue())
@@ -207,11 +208,16 @@ def _write_table(path: Path, rows: pa.Table, group: int) -> None:
 def discard_run(run: Run) -> None:
     """Removes a run's folder, its plan first, so that half a removal is no run any more."""
     (run.folder / SETTINGS).unlink(missing_ok=True)
-    shutil.rmtree(run.folder)
+    remove_tree(run.folder)
 
 
 def clear_leftovers(gallery: Gallery) -> None:
-    """Removes run folders whose plan was never finished. Only for the holder of the publisher's lock."""
+    """Removes run folders whose plan was never finished. Only for the holder of the publisher's lock.
+
+    In a store another host, which has a lock of its own, may be planning now: there they are kept for a day.
+    """
+    yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y%m%dT%H%M%S}"
     for folder in gallery.runs.iterdir():
-        if not (folder / SETTINGS).is_file():
-            shutil.rmtree(folder)
+        old = folder.name < yesterday or not isinstance(folder, StorePath)
+        if old and not (folder / SETTINGS).is_file():
+            remove_tree(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import struct
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -14,20 +13,38 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from foundation.files import digest_file, sync_folder, sync_tree
+from foundation.files import digest_file, put_file, remove_tree, sync_folder, sync_tree
 from foundation.memory import give_back_memory
+from foundation.store_path import Place, StorePath
 from indexer.gallery import FACES, INDEX_FORMAT, LABELS, Gallery, GalleryError, write_sealed
+from indexer.gallery_cache import work_folder
 from indexer.schema import LABELS as LABEL_COLUMNS
 from indexer.table import ACCOUNT, count_outcomes, is_enrolled, read_batches, table_files
 
 
 def build_index(gallery: Gallery, table: Any) -> None:
-    """Writes index/N for the table's version N; index.json comes last and makes the version exist."""
-    number = table.version()
-    folder = gallery.index / str(number)
-    if folder.exists():
-        shutil.rmtree(folder)  # no index.json: left by a crash
-    folder.mkdir(parents=True)
+    """Writes index/N for the table's version N; index.json comes last and makes the version exist.
+
+    Two builds of one version write the same bytes, so that two hosts that build it at once do each other no harm.
+    """
+    folder = gallery.index / str(table.version())
+    if isinstance(folder, StorePath):
+        with work_folder(gallery) as built:
+            about = _build(gallery, table, built)
+            for name in (FACES, LABELS):
+                put_file(built / name, folder / name)
+    else:
+        if folder.exists():
+            remove_tree(folder)  # no index.json: left by a crash
+        folder.mkdir(parents=True)
+        about = _build(gallery, table, folder)
+        sync_tree(folder)
+    write_sealed(folder / "index.json", about)
+    sync_folder(gallery.index)
+
+
+def _build(gallery: Gallery, table: Any, folder: Path) -> dict[str, Any]:
+    """Writes the files that search reads into a folder of this machine, and returns what index.json shall say."""
     _write_labels(folder / LABELS, enrolled_labels(table, gallery.table))
     give_back_memory()
     with pa.memory_map(str(folder / LABELS)) as source:  # sorting them took several times the space that they take
@@ -37,9 +54,7 @@ def build_index(gallery: Gallery, table: Any) -> None:
     vectors = enrolled_vectors(table, gallery.table, labels, dimension)
     write_faces(folder / FACES, labels.num_rows, dimension, vectors)
     about["files"] = {name: _file(folder / name) for name in (FACES, LABELS)}
-    sync_tree(folder)
-    write_sealed(folder / "index.json", about)
-    sync_folder(gallery.index)
+    return about
 
 
 def _write_labels(path: Path, labels: pa.Table) -> None:
@@ -47,7 +62,7 @@ def _write_labels(path: Path, labels: pa.Table) -> None:
         writer.write_table(labels)
 
 
-def enrolled_labels(table: Any, folder: Path) -> pa.Table:
+def enrolled_labels(table: Any, folder: Place) -> pa.Table:
     """Returns the labels (indexer.schema.LABELS) of the faces to search, in the order of locations.
 
     The order is the rows' own, so that two builds of one version are the same bytes.
@@ -62,7 +77,7 @@ def enrolled_labels(table: Any, folder: Path) -> pa.Table:
 
 
 def enrolled_vectors(
-    table: Any, folder: Path, labels: pa.Table, dimension: int
+    table: Any, folder: Place, labels: pa.Table, dimension: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields int64 (n,) rows of labels and the float32 (n, dimension) embeddings of them, some thousand at a time."""
     locations = labels["location"].combine_chunks()
@@ -122,7 +137,7 @@ def _about(gallery: Gallery, table: Any, labels: pa.Table) -> dict[str, Any]:
         "format": INDEX_FORMAT,
         "gallery": gallery.name,
         "version": number,
-        "published": datetime.now(UTC).isoformat(timespec="seconds"),
+        "published": datetime.fromtimestamp(commit["timestamp"] // 1000, UTC).isoformat(timespec="seconds"),
         "model": json.loads(commit["afterfact.model"]),
         "limits": json.loads(commit.get("afterfact.limits", "null")),
         "faces": labels.num_rows,

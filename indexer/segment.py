@@ -20,15 +20,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from foundation.files import digest_bytes, digest_file, write_whole
+from foundation.files import digest_bytes, digest_file, parquet_source, write_whole
+from foundation.store_path import Place, place_at
+from indexer.accounting import AccountingError
 from indexer.embedder import Embedder
 from indexer.extraction import Extraction, stack_chips
 from indexer.extractor import FaceExtractor
+from indexer.gallery_cache import TAKEN
 from indexer.locations import photo_at
-from indexer.run import Run
+from indexer.run import MANIFEST, Run
 from indexer.schema import FOUND
-
-TAKEN = "taken-"
 
 
 @dataclass(frozen=True)
@@ -67,27 +68,72 @@ def plan_segments(run: Run) -> list[SegmentReference]:
     ]
 
 
+def segments_there(run: Run) -> set[str]:
+    """Returns the names of the segment files that are there, by one listing. Written whole, but not looked into."""
+    try:
+        return {path.name for path in run.segments_folder.iterdir() if path.name.endswith(".parquet")}
+    except FileNotFoundError:
+        return set()
+
+
+def undone_segments(run: Run) -> list[SegmentReference]:
+    """Returns the segments that are still to be done.
+
+    A file on disk is read to see that it is, to the last byte, as it was written. In a store, where that would be a
+    request or two each, a file that is there counts, and is held against its digest when it is read for good.
+    """
+    if isinstance(run.folder, Path):
+        return [one for one in plan_segments(run) if not is_done(one)]
+    there = segments_there(run)
+    return [one for one in plan_segments(run) if place_at(one.target).name not in there]
+
+
 def is_done(reference: SegmentReference) -> bool:
     """Tells whether the segment's file is there and, to the last byte, as it was written."""
+    return _whole_content(reference) is not None
+
+
+def read_found(reference: SegmentReference, columns: list[str] | None = None) -> pa.Table:
+    """Returns the rows of a done segment (indexer.schema.FOUND), or some of their columns.
+
+    Raises AccountingError where its file is not as it was written, and removes it, so that it is made again.
+    """
+    content = _whole_content(reference)
+    if content is None:
+        place_at(reference.target).unlink(missing_ok=True)
+        raise AccountingError(
+            f"segment {reference.number} was damaged since it was written; nothing was published: run the same command "
+            "again, which makes it again"
+        )
+    return pq.read_table(pa.BufferReader(content), columns=columns)
+
+
+def _whole_content(reference: SegmentReference) -> pa.Buffer | None:
+    """Returns the bytes of a segment's file, None where they are not those that were written, or of other columns."""
     try:
-        if digest_path(reference).read_text() != digest_file(Path(reference.target)):
-            return False
-        with pq.ParquetFile(reference.target) as written:
-            return written.schema_arrow.equals(FOUND)
-    except (OSError, ValueError, pa.ArrowInvalid):
-        return False
+        content = place_at(reference.target).read_bytes()
+        if digest_path(reference).read_text() != digest_bytes(content):
+            return None
+        schema = pq.read_schema(pa.BufferReader(content))
+    except (OSError, ValueError, pa.ArrowException):  # a store that does not answer is another matter, and raised
+        return None
+    return pa.py_buffer(content) if schema.equals(FOUND) else None
 
 
 def forget_segment(reference: SegmentReference) -> None:
     """Removes the segment's file, so that it is made again."""
-    os.unlink(reference.target)
+    place_at(reference.target).unlink(missing_ok=True)
 
 
-def begin_taking(run: Run) -> Path:
-    """Returns an empty folder by which the workers of this call share out the segments; see take_segment."""
-    for left in run.folder.glob(f"{TAKEN}*"):
+def begin_taking(run: Run, otherwise: Path) -> Path:
+    """Returns an empty folder by which the workers of this call share out the segments; see take_segment.
+
+    It is in the run's, or in `otherwise` where that is in a store.
+    """
+    folder = run.folder if isinstance(run.folder, Path) else otherwise
+    for left in folder.glob(f"{TAKEN}*"):
         shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=TAKEN, dir=run.folder))
+    return Path(tempfile.mkdtemp(prefix=TAKEN, dir=folder))
 
 
 def take_segment(reference: SegmentReference, taken: Path) -> bool:
@@ -99,19 +145,19 @@ def take_segment(reference: SegmentReference, taken: Path) -> bool:
     return True
 
 
-def digest_path(reference: SegmentReference) -> Path:
+def digest_path(reference: SegmentReference) -> Place:
     """Returns where the SHA-256 of the segment's file is kept: without it the file is not done."""
-    return Path(reference.target).with_suffix(".sha256")
+    return place_at(reference.target).with_suffix(".sha256")
 
 
 def write_digest(reference: SegmentReference) -> None:
     """Writes the digest of the segment's file as it is now."""
-    write_whole(digest_path(reference), digest_file(Path(reference.target)).encode())
+    write_whole(digest_path(reference), digest_file(place_at(reference.target)).encode())
 
 
 def read_segment(reference: SegmentReference) -> Segment:
     """Returns the segment with its photos' locations and places."""
-    with pq.ParquetFile(Path(reference.folder) / "manifest.parquet") as manifest:
+    with pq.ParquetFile(parquet_source(place_at(reference.folder) / MANIFEST)) as manifest:
         group = manifest.read_row_group(reference.number, columns=["location", "place"])
         return Segment(reference, group["location"].to_pylist(), group["place"].to_pylist())
 
@@ -151,7 +197,7 @@ def write_segment(segment: Segment) -> dict[str, int]:
     pq.write_table(found_rows(segment.extractions, segment.embeddings), stream, compression="zstd")
     # The digest first: whoever sees the file sees a segment that is done.
     write_whole(digest_path(segment.reference), digest_bytes(stream.getvalue()).encode())
-    write_whole(Path(segment.reference.target), stream.getvalue())
+    write_whole(place_at(segment.reference.target), stream.getvalue())
     return dict(Counter(extraction.outcome.value for extraction in segment.extractions))
 
 

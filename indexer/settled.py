@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from foundation.files import digest_bytes
+from foundation.files import digest_bytes, parquet_source
 from indexer.gallery import Gallery
 from indexer.outcomes import EMBEDDED, TRIED_AGAIN, Outcome
 from indexer.run import Run
 from indexer.schema import DESCRIBING, FOUND, LISTED, PHOTOS
-from indexer.segment import SegmentReference
+from indexer.segment import SegmentReference, read_found
 from indexer.table import read_batches
 
 
@@ -95,19 +95,19 @@ class SettledRows:
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Returns a column of indexer.schema.LISTED, whole."""
-        listed = pq.read_table(self._run.manifest_path, columns=[name], partitioning=None)[name]
+        listed = pq.read_table(parquet_source(self._run.manifest_path), columns=[name], partitioning=None)[name]
         looked_at = listed.filter(has_row(self._settled["outcome"]))
         return pa.chunked_array([*looked_at.chunks, *self._updates[name].chunks], PHOTOS.field(name).type)
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         """Yields the rows in the manifest's order, then those of which only the listed columns changed."""
         begin = 0
-        with pq.ParquetFile(self._run.manifest_path) as manifest:
+        with pq.ParquetFile(parquet_source(self._run.manifest_path)) as manifest:
             for reference in self._references:
                 listed = manifest.read_row_group(reference.number)
                 settled = self._settled.slice(begin, listed.num_rows)
                 begin += listed.num_rows
-                rows = _rows(self._run, listed, pq.read_table(reference.target, partitioning=None), settled)
+                rows = _rows(self._run, listed, read_found(reference), settled)
                 yield from rows.filter(has_row(rows["outcome"])).to_batches()
         yield from self._updated()
 
@@ -149,7 +149,7 @@ class Rejections:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         rejected = pc.not_equal(self._settled["outcome"], Outcome.ENROLLED.value)
         begin = 0
-        with pq.ParquetFile(self._run.manifest_path) as manifest:
+        with pq.ParquetFile(parquet_source(self._run.manifest_path)) as manifest:
             for number in range(manifest.num_row_groups):
                 photos = manifest.metadata.row_group(number).num_rows
                 chosen, settled = rejected.slice(begin, photos), self._settled.slice(begin, photos)

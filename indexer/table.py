@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from foundation.files import arrow_files
+from foundation.object_store import storage_options
+from foundation.store_path import Place, StorePath
 from indexer.gallery import Gallery, GalleryError
 from indexer.outcomes import Outcome
 from indexer.schema import PHOTOS
@@ -39,19 +41,32 @@ class Rows(Protocol):
 
 
 def open_table(gallery: Gallery, version: int | None = None) -> Any | None:
-    """Returns the deltalake.DeltaTable, or None where nothing was ever published. Raises TableError."""
-    from deltalake import DeltaTable
+    """Returns the deltalake.DeltaTable, or None where nothing was ever published. Raises TableError, and StoreError
+    where the store that it lies in is absent or closed."""
     from deltalake.exceptions import DeltaError, TableNotFoundError
 
     try:
-        return DeltaTable(str(gallery.table), version=version)
+        return _delta_table(gallery.table, version)
     except (TableNotFoundError, FileNotFoundError):
         return None
     except (DeltaError, OSError, ValueError) as error:
+        _raise_of_store(gallery.table, error)
         which = "newest version" if version is None else f"version {version}"
         raise TableError(
             f"table {gallery.table} ({which}) cannot be opened: {_first_line(error)}; restore the gallery from a backup"
         ) from error
+
+
+def _delta_table(place: Place, version: int | None = None) -> Any:
+    from deltalake import DeltaTable
+
+    return DeltaTable(str(place), version=version, storage_options=storage_options(str(place)))
+
+
+def _raise_of_store(place: Place, error: Exception) -> None:
+    """Raises the StoreError that an error of deltalake's tells of, where it tells of one."""
+    if isinstance(place, StorePath):
+        place.raise_if_told(error)
 
 
 def _first_line(error: Exception) -> str:
@@ -66,15 +81,14 @@ def read_rows(table: Any, columns: Sequence[str], condition: Any = None) -> pa.T
     return rows.cast(pa.schema([PHOTOS.field(name) for name in columns]))
 
 
-def read_batches(table: Any, folder: Path, columns: Sequence[str], condition: Any = None) -> Iterator[pa.RecordBatch]:
+def read_batches(table: Any, folder: Place, columns: Sequence[str], condition: Any = None) -> Iterator[pa.RecordBatch]:
     """Yields the named columns of a version's rows, some thousand at a time, every call in the same order.
 
     folder: the table's, read directly: deltalake's own file system cannot read while deltalake is writing.
     """
     from pyarrow.dataset import ParquetFragmentScanOptions
-    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
-    source = table.to_pyarrow_dataset(filesystem=SubTreeFileSystem(str(folder), LocalFileSystem()))
+    source = table.to_pyarrow_dataset(filesystem=arrow_files(folder))
     schema = pa.schema([PHOTOS.field(name) for name in columns])
     # pyarrow would read ahead sixteen batches of 131,072 rows, of four files at once.
     scanned = source.to_batches(
@@ -102,13 +116,16 @@ def committed(table: Any | None, run_id: str) -> bool:
     return table is not None and table.transaction_version(APPLICATION + run_id) is not None
 
 
-def commit_rows(gallery: Gallery, rows: Rows, replaces: bool, run_id: str, about: dict[str, str]) -> int:
-    """Commits rows as one table version and returns its number.
+def commit_rows(
+    gallery: Gallery, table: Any | None, rows: Rows, replaces: bool, run_id: str, about: dict[str, str]
+) -> None:
+    """Commits rows as the table version after the one that they were made against.
 
-    replaces: whether some location in rows is in the table already; its row is then replaced.
-    There is no automatic retry: of two publishers the second fails here, with TableError, and nothing is lost.
+    table: that version, opened; None where there was none. replaces: whether some location in rows is in it already;
+    its row is then replaced. Where another version came in between, and there is no automatic retry, this fails with
+    TableError and nothing is lost: so the second of two publishers does, on whatever host.
     """
-    from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+    from deltalake import CommitProperties, Transaction, WriterProperties, write_deltalake
     from deltalake.exceptions import CommitFailedError, DeltaError
 
     properties = CommitProperties(
@@ -121,30 +138,38 @@ def commit_rows(gallery: Gallery, rows: Rows, replaces: bool, run_id: str, about
         "writer_properties": WriterProperties(compression="SNAPPY", max_row_group_size=ROW_GROUP),
     }
     try:
-        if replaces:
-            table = DeltaTable(str(gallery.table))
+        if table is None:
+            place = str(gallery.table)
+            writing |= {"configuration": CONFIGURATION, "storage_options": storage_options(place)}
+            write_deltalake(place, _stream(rows.to_batches()), mode="error", **writing)
+        elif replaces:
             write_deltalake(table, _stream(_with_replacements(table, gallery.table, rows)), mode="overwrite", **writing)
         else:
-            stream = _stream(rows.to_batches())
-            write_deltalake(str(gallery.table), stream, mode="append", configuration=CONFIGURATION, **writing)
+            write_deltalake(table, _stream(rows.to_batches()), mode="append", **writing)
     except CommitFailedError as error:
-        raise TableError(
-            f"gallery {gallery.name!r} was published by another run at the same moment ({_first_line(error)}); "
-            "run the same command again"
-        ) from error
+        raise _lost(gallery, error) from error
     except (DeltaError, OSError) as error:
+        if table is None and open_table(gallery) is not None:
+            raise _lost(gallery, error) from error
+        _raise_of_store(gallery.table, error)
         raise TableError(
             f"the commit to gallery {gallery.name!r} failed ({_first_line(error)}); see whether the disk is full or "
             "closed to us, then run the same command again: nothing was published"
         ) from error
-    return DeltaTable(str(gallery.table)).version()
+
+
+def _lost(gallery: Gallery, error: Exception) -> TableError:
+    return TableError(
+        f"gallery {gallery.name!r} was published by another run at the same moment ({_first_line(error)}); "
+        "run the same command again"
+    )
 
 
 def _stream(batches: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(PHOTOS, batches)
 
 
-def _with_replacements(table: Any, folder: Path, rows: Rows) -> Iterator[pa.RecordBatch]:
+def _with_replacements(table: Any, folder: Place, rows: Rows) -> Iterator[pa.RecordBatch]:
     """Yields the table's rows, those of a location in rows left out, and then rows.
 
     In place of deltalake's merge() and delete(), which write text as Arrow's string_view: pyarrow cannot
@@ -155,12 +180,11 @@ def _with_replacements(table: Any, folder: Path, rows: Rows) -> Iterator[pa.Reco
     yield from rows.to_batches()
 
 
-def restore(gallery: Gallery, version: int, about: dict[str, str]) -> int:
-    """Makes the rows of an earlier version the present ones, as a new table version, and returns its number."""
-    from deltalake import CommitProperties, DeltaTable, Transaction
+def restore(gallery: Gallery, table: Any, version: int, about: dict[str, str]) -> None:
+    """Makes the rows of an earlier version the present ones, as the version after the one that table has open."""
+    from deltalake import CommitProperties, Transaction
     from deltalake.exceptions import DeltaError
 
-    table = DeltaTable(str(gallery.table))
     properties = CommitProperties(
         custom_metadata=about,
         max_commit_retries=0,
@@ -169,10 +193,10 @@ def restore(gallery: Gallery, version: int, about: dict[str, str]) -> int:
     try:
         table.restore(version, commit_properties=properties)
     except (DeltaError, OSError) as error:
+        _raise_of_store(gallery.table, error)
         raise TableError(
             f"version {version} of gallery {gallery.name!r} cannot be restored: {_first_line(error)}"
         ) from error
-    return DeltaTable(str(gallery.table)).version()
 
 
 def count_outcomes(table: Any) -> dict[str, int]:
@@ -186,7 +210,7 @@ def is_enrolled() -> Any:
     return pc.field("outcome") == Outcome.ENROLLED.value
 
 
-def table_files(table: Any, folder: Path) -> list[Path]:
+def table_files(table: Any, folder: Place) -> list[Any]:
     """Returns the version's data files, and the log entries and checkpoints up to it."""
     log = [one for one in (folder / "_delta_log").iterdir() if _version_of(one.name) <= table.version()]
     return sorted([folder / one for one in table.to_pyarrow_dataset().files] + log)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from foundation.files import sync_folder
+from foundation.store_path import StorePath
 from indexer.gallery import Gallery, GalleryError
 from indexer.table import ACCOUNT, APPLICATION
 
@@ -26,6 +27,8 @@ def set_aside_torn_entry(gallery: Gallery) -> str:
     Returns what was done, empty where nothing was. The same command then does the commit again. Only for the holder
     of the publisher's lock. Raises GalleryError where a published version depends on the torn entry.
     """
+    if isinstance(gallery.table, StorePath):
+        return ""  # a store knows no half object
     log = gallery.table / "_delta_log"
     entries = sorted(one for one in log.glob("*.json") if one.stem.isdigit()) if log.is_dir() else []
     if not entries:

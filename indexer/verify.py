@@ -13,7 +13,10 @@ import pyarrow as pa
 
 from foundation.errors import AfterfactError
 from foundation.files import digest_file
+from foundation.store_errors import StoreRefused, StoreUnavailable
+from foundation.store_path import Place
 from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version, read_sealed, sealed_text
+from indexer.gallery_cache import files_to_check
 from indexer.models import find_network, models_folder
 from indexer.search_files import enrolled_labels, enrolled_vectors
 from indexer.table import count_outcomes, open_table
@@ -84,17 +87,19 @@ def _unfinished(gallery: Gallery) -> Iterator[Finding]:
 def _attempt(checked: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(checked, check())
+    except (StoreUnavailable, StoreRefused):
+        raise  # nothing is wrong with the gallery
     except _READER_ERRORS as error:
         return Finding(checked, f"{type(error).__name__}: {error}")
 
 
-def _stated_files(folder: Path, files: dict[str, Any], prefix: str, suffix: str = "") -> Iterator[Finding]:
+def _stated_files(folder: Place, files: dict[str, Any], prefix: str, suffix: str = "") -> Iterator[Finding]:
     for name, stated in files.items():
         checked = f"{prefix}{name}{suffix}"
         try:
             whole = digest_file(folder / name) == stated["digest"]
         except OSError as error:
-            yield Finding(checked, f"cannot be read: {error.strerror}")
+            yield Finding(checked, f"cannot be read: {error.strerror or error}")
             continue
         yield Finding(checked, "" if whole else "is not as it was written (its digest does not fit)")
 
@@ -105,15 +110,20 @@ def _model(gallery: Gallery, version: Version) -> str:
 
 
 def _index_against_table(gallery: Gallery, version: Version) -> str:
-    import faiss
-
     table = open_table(gallery, version.number)
     if table is None:
         return "the table is gone"
     labels = enrolled_labels(table, gallery.table)
-    with pa.OSFile(str(version.folder / LABELS), "rb") as source:
+    with files_to_check(gallery, version) as folder:
+        return _files_against_table(gallery, version, table, labels, folder)
+
+
+def _files_against_table(gallery: Gallery, version: Version, table: Any, labels: pa.Table, folder: Path) -> str:
+    import faiss
+
+    with pa.OSFile(str(folder / LABELS), "rb") as source:
         written_labels = pa.ipc.open_file(source).read_all()
-    index = faiss.read_index(str(version.folder / FACES), faiss.IO_FLAG_MMAP_IFC)
+    index = faiss.read_index(str(folder / FACES), faiss.IO_FLAG_MMAP_IFC)
     if not index.ntotal == labels.num_rows == version.about["faces"]:
         return f"{index.ntotal} faces in the index, {labels.num_rows} in the table, {version.about['faces']} stated"
     for rows, embeddings in enrolled_vectors(table, gallery.table, labels, version.model.dimension):
@@ -127,7 +137,8 @@ def _index_against_table(gallery: Gallery, version: Version) -> str:
 
 
 def _accounts(gallery: Gallery) -> Iterator[Finding]:
-    for path in sorted(gallery.accounts.glob("*.json")):
+    paths: list[Place] = [*gallery.accounts.glob("*.json")]
+    for path in sorted(paths, key=str):
         checked = f"accounts/{path.name}"
         try:
             account = read_sealed(path)
@@ -139,6 +150,6 @@ def _accounts(gallery: Gallery) -> Iterator[Finding]:
         yield Finding(checked, _spacing(path, account) if whole else f"{listing.name} is not as it was written")
 
 
-def _spacing(path: Path, sealed: dict[str, Any]) -> str:
+def _spacing(path: Place, sealed: dict[str, Any]) -> str:
     """Returns what a seal does not see: a space where a line should end changes no value, but something changed it."""
     return "" if path.read_text(encoding="utf-8") == sealed_text(sealed) else "its white space is not as it was written"

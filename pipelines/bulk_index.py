@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -17,11 +18,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from foundation.errors import AfterfactError
 from foundation.memory import give_back_memory
+from foundation.store_path import StorePath, place_at
 from indexer.accounting import Accounting
 from indexer.blazeface import converted_detector
 from indexer.embedder import require_device
 from indexer.extractor import longest_seconds
 from indexer.gallery import Gallery, Version
+from indexer.gallery_cache import clear_work_folders
 from indexer.job import IndexJob
 from indexer.models import find_network, models_folder
 from indexer.publish import KnownProbes, finish_interrupted, publish_run, settle_run
@@ -35,13 +38,14 @@ from indexer.run import (
     start_run,
     unfinished_runs,
 )
-from indexer.segment import SegmentReference, begin_taking, forget_segment, is_done, plan_segments
+from indexer.segment import SegmentReference, begin_taking, forget_segment, segments_there, undone_segments
 from pipelines.heartbeat import Heartbeat, Watch
 from pipelines.progress import Progress
 from pipelines.runners import is_local, make_runner
 from pipelines.transforms import IndexSegments, TakeSegments
 
 POLL_SECONDS = 0.25
+STORE_POLL_SECONDS = 5.0  # a listing each; they are paid for
 SLACK_SECONDS = 120.0  # embedding and writing a segment, and starting the runner, on a slow machine
 # What a failure's text shows, and what is to be done before the command is run again.
 _REMEDIES = {
@@ -96,18 +100,19 @@ def run_job(
         finish_interrupted(gallery, progress.warns)
         clear_leftovers(gallery)
         job.given.keep(gallery.home)
+        clear_work_folders(gallery)
         run, resumed = _run_to_do(gallery, job, workers, progress)
         require_whole(run)
         give_back_memory()
         _tell_other_limits(gallery, run, progress)
-        todo = [reference for reference in plan_segments(run) if not is_done(reference)]
-        _forget_damaged(todo, progress)
+        todo = undone_segments(run)
+        _forget_damaged(run, todo, progress)
         progress.planned(run, done_before=run.segments - len(todo), resumed=resumed)
         if todo:
             find_network(run.model, models_folder(gallery.home))  # once here, not in every worker at the same time
             converted_detector()
             stages = partial(IndexSegments, run, str(models_folder(gallery.home)), device)
-            _run_pipeline(run, todo, stages, options, workers, progress)
+            _run_pipeline(run, todo, stages, options, workers, progress, gallery.cache)
         progress.says("settling and publishing")
         give_back_memory()
         if isinstance(job, ReembedJob):
@@ -118,6 +123,7 @@ def run_job(
         before_publish(run, settled.accounting)
         seconds = time.monotonic() - started
         version = publish_run(gallery, run, settled, {"seconds": round(seconds, 1), "workers": workers})
+        clear_work_folders(gallery)
     looked_at_now = round(run.looked_at * len(todo) / run.segments) if run.segments else 0
     return Indexed(run, settled.accounting, version, time.monotonic() - started, looked_at_now, resumed)
 
@@ -156,12 +162,18 @@ def _tell_other_limits(gallery: Gallery, run: Run, progress: Progress) -> None:
         )
 
 
-def _forget_damaged(todo: list[SegmentReference], progress: Progress) -> None:
-    damaged = [reference for reference in todo if os.path.exists(reference.target)]
+def _forget_damaged(run: Run, todo: list[SegmentReference], progress: Progress) -> None:
+    damaged = _there(run, todo)
     for reference in damaged:
         forget_segment(reference)  # else its being there would be taken for progress
     if damaged:
         progress.warns(f"{len(damaged)} segment files were damaged since they were written and are made again")
+
+
+def _there(run: Run, references: list[SegmentReference]) -> list[SegmentReference]:
+    """Returns those of the segments whose files are there, damaged or not."""
+    there = segments_there(run)
+    return [one for one in references if place_at(one.target).name in there]
 
 
 def _run_pipeline(
@@ -171,12 +183,14 @@ def _run_pipeline(
     options: PipelineOptions,
     workers: int,
     progress: Progress,
+    cache: Path,
 ) -> None:
     """Runs the pipeline in a thread, and tells its progress from the files that appear."""
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it raises is told below, in one line
     local = is_local(options)
-    taken = begin_taking(run)
+    taken = begin_taking(run, cache)
     watch, patience = Watch(taken), longest_seconds(run.limits) + SLACK_SECONDS
+    looks_every = STORE_POLL_SECONDS if isinstance(run.folder, StorePath) else 0.0
     failures: list[BaseException] = []
 
     def work() -> None:
@@ -192,23 +206,26 @@ def _run_pipeline(
     with _dead_workers_noticed(failures):
         thread = threading.Thread(target=work, name="pipeline", daemon=True)
         thread.start()
-        remaining = list(todo)
+        done = done_before = run.segments - len(todo)
+        looked = 0.0
         try:
             while thread.is_alive() and not failures:
                 thread.join(POLL_SECONDS)
-                remaining = [reference for reference in remaining if not os.path.exists(reference.target)]
-                progress.done(run.segments - len(remaining))
+                if not thread.is_alive() or time.monotonic() - looked >= looks_every:
+                    done = done_before + len(_there(run, todo))
+                    looked = time.monotonic()
+                    progress.done(done)
                 if local and watch.silence() > patience:
                     failures.append(TimeoutError(f"no photo was done for {patience:.0f} s; see whether memory ran out"))
         except KeyboardInterrupt:
             progress.close()
             progress.says(
-                f"interrupted with {run.segments - len(remaining)} of {run.segments} segments done, which are kept: "
+                f"interrupted with {done} of {run.segments} segments done, which are kept: "
                 "the same command goes on from there"
             )
             raise
     if failures:
-        left = sum(not is_done(reference) for reference in plan_segments(run))
+        left = len(undone_segments(run))
         whole = " ".join(f"{type(failures[0]).__name__}: {failures[0]}".split())
         said = whole if len(whole) <= 300 else f"{type(failures[0]).__name__}: ... {whole[-280:]}"
         remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in whole), "")

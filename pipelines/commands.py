@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from access.gate import Gate, Permit, Request
 from foundation.errors import EXIT_REJECTIONS, InputError
+from foundation.store_path import Place
 from foundation.terminal import (
     CONTEXT,
     as_json,
@@ -129,7 +130,7 @@ def index(
         _dry_run(gallery, job, device, as_json)
         return
     indexed = _run(gate, permit, gallery, job, options, quiet, device)
-    saved = gallery.accounts / f"{indexed.run.run_id}.rejections.csv"
+    saved: Place = gallery.accounts / f"{indexed.run.run_id}.rejections.csv"
     if rejections is not None:
         rejections.write_bytes(saved.read_bytes())
         saved = rejections
@@ -206,7 +207,7 @@ def _dry_run(gallery: Any, job: IndexJob, device: str, as_json: bool) -> None:
     print_table(["dry run: nothing is indexed", ""], rows)
 
 
-def _print_json(indexed: Indexed, job: IndexJob, saved: Path) -> None:
+def _print_json(indexed: Indexed, job: IndexJob, saved: Place) -> None:
     print_json(
         {
             "gallery": job.gallery,
@@ -221,7 +222,7 @@ def _print_json(indexed: Indexed, job: IndexJob, saved: Path) -> None:
     )
 
 
-def _retry_command(context: click.Context, indexed: Indexed, job: IndexJob, saved: Path) -> str:
+def _retry_command(context: click.Context, indexed: Indexed, job: IndexJob, saved: Place) -> str:
     root = context.find_root()
     named = root.get_parameter_source("home") is ParameterSource.COMMANDLINE
     home = ["--home", root.params["home"]] if named else []
@@ -239,7 +240,7 @@ def _retry_command(context: click.Context, indexed: Indexed, job: IndexJob, save
     )
 
 
-def _print_account(indexed: Indexed, job: IndexJob, retry_command: str, saved: Path) -> None:
+def _print_account(indexed: Indexed, job: IndexJob, retry_command: str, saved: Place) -> None:
     from indexer.outcomes import ABOUT, Outcome
 
     account = indexed.accounting

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from foundation.errors import InputError
+from foundation.store_path import Place
 from foundation.terminal import (
     CONTEXT,
     as_json,
@@ -138,7 +139,7 @@ def reembed(
         _print_account(before, indexed, indexed.version, lost)
 
 
-def _print_account(before: Version, indexed: Indexed, version: Version, lost: Path) -> None:
+def _print_account(before: Version, indexed: Indexed, version: Version, lost: Place) -> None:
     old, new = before.about["outcomes"], version.about["outcomes"]
     outcomes = sorted({*old, *new})
     print_table(["photos by outcome", "before", "after"], [(one, old.get(one, 0), new.get(one, 0)) for one in outcomes])

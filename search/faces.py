@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version
+from indexer.gallery_cache import drop_files, present_files
 from indexer.models import Model, ModelError, find_network, models_folder
 
 
@@ -32,8 +34,14 @@ class GalleryFaces:
     """
 
     def __init__(self, gallery: Gallery) -> None:
-        self.version = gallery.version()
-        self.model = _require_fit(gallery, self.version)
+        try:
+            self.version = gallery.version()
+        except GalleryError:
+            drop_files(gallery)
+            raise
+        self.model = _require_model(gallery, self.version)
+        files = present_files(gallery, self.version)
+        _require_sizes(self.version, files)
         import faiss
 
         # One probe is compared on one thread whatever this says: a second one only spins beside it, and takes the core
@@ -43,8 +51,8 @@ class GalleryFaces:
         faiss.cvar.distance_compute_blas_threshold = TOGETHER * self.model.dimension
         try:
             # The plain IO_FLAG_MMAP reads a flat index into memory all the same; this one maps it.
-            self._index = faiss.read_index(str(self.version.folder / FACES), faiss.IO_FLAG_MMAP_IFC)
-            with pa.memory_map(str(self.version.folder / LABELS)) as source:
+            self._index = faiss.read_index(str(files[FACES]), faiss.IO_FLAG_MMAP_IFC)
+            with pa.memory_map(str(files[LABELS])) as source:
                 self._labels = pa.ipc.open_file(source).read_all()
         except (RuntimeError, OSError, pa.ArrowInvalid) as error:
             raise GalleryError(
@@ -108,16 +116,19 @@ def _as_arrow(numbers: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers))])
 
 
-def _require_fit(gallery: Gallery, version: Version) -> Model:
+def _require_model(gallery: Gallery, version: Version) -> Model:
     """Returns the version's model, whose network is there. Raises GalleryError."""
     try:
         model = version.model
         find_network(model, models_folder(gallery.home))
     except ModelError as error:
         raise GalleryError(f"gallery {gallery.name!r} cannot be searched here: {error}") from error
+    return model
+
+
+def _require_sizes(version: Version, files: dict[str, Path]) -> None:
     for name, stated in version.about["files"].items():
-        path = version.folder / name
+        path = files[name]
         found = f"has {path.stat().st_size} bytes" if path.is_file() else "is gone"
         if found != f"has {stated['bytes']} bytes":
             raise GalleryError(f"{path} {found} and was written with {stated['bytes']}; run afterfact gallery verify")
-    return model

@@ -15,6 +15,7 @@ import numpy as np
 from access.gate import Gate, Permit, Receipt, Refused, Request
 from foundation.errors import EXIT_CHOICE, AfterfactError, InputError
 from foundation.files import digest_file
+from foundation.store_errors import StoreError
 from indexer.extraction import Extraction
 from indexer.gallery import Gallery, GalleryError
 from indexer.helper_process import HelperProcess
@@ -194,7 +195,7 @@ class SearchSession:
             gallery = Gallery(self._home, permit.request.gallery).require()
             if self._faces is None or gallery.version_numbers()[-1:] != [self._faces.version.number]:
                 self._faces = GalleryFaces(gallery)
-        except GalleryError as error:
+        except (GalleryError, StoreError) as error:
             self._gate.answer(permit, {"outcome": "GALLERY_REFUSED", "reason": str(error)}, None)
             raise
         return self._faces

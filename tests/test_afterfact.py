@@ -11,7 +11,7 @@ from foundation.errors import nearest
 
 HEAVY = {
     *("apache_beam", "deltalake", "pandas", "pyarrow.dataset", "pyarrow.parquet", "face_recognition", "pkg_resources"),
-    *("face_recognition_models", "onnx", "duckdb"),
+    *("face_recognition_models", "onnx", "duckdb", "pyarrow.fs"),
 }
 
 MODULES_AFTER = """

@@ -79,7 +79,8 @@ def test_index_json_states_what_is_there(gallery):
 def test_a_table_without_faces_has_an_index_without_faces(tmp_path):
     gallery = Gallery(tmp_path, "county")
     gallery.make_folders()
-    commit_rows(gallery, PHOTOS.empty_table(), False, "R", {"afterfact.model": '{"digest": "d", "dimension": 128}'})
+    about = {"afterfact.model": '{"digest": "d", "dimension": 128}'}
+    commit_rows(gallery, None, PHOTOS.empty_table(), False, "R", about)
     build_index(gallery, open_table(gallery))
     assert gallery.version().about["faces"] == 0
     assert search_files(gallery)[1].num_rows == 0
@@ -92,8 +93,8 @@ def test_rows_of_any_order_make_the_same_index(gallery, tmp_path):
     other.make_folders()
     half = shuffled.num_rows // 2
     about = {"afterfact.model": '{"digest": "d", "dimension": 128}'}
-    commit_rows(other, shuffled.slice(0, half), False, "A", about)
-    commit_rows(other, shuffled.slice(half), False, "B", about)
+    commit_rows(other, None, shuffled.slice(0, half), False, "A", about)
+    commit_rows(other, open_table(other), shuffled.slice(half), False, "B", about)
     build_index(other, open_table(other))
     ours, theirs = search_files(gallery), search_files(other)
     assert ours[0] == theirs[0]

@@ -159,9 +159,9 @@ def test_embeddings_stay_with_their_photos(gallery, archive):
 def test_a_segment_is_taken_once_a_call_and_again_by_the_next_call(gallery, archive):
     run = start(gallery, archive)
     first, second, _ = plan_segments(run)
-    taken = begin_taking(run)
+    taken = begin_taking(run, gallery.cache)
     assert [take_segment(one, taken) for one in (first, first, second, first)] == [True, False, True, False]
-    assert take_segment(first, begin_taking(run))
+    assert take_segment(first, begin_taking(run, gallery.cache))
     assert not taken.exists()  # so that what is left of a killed call's workers fails there, and takes nothing of ours
     with pytest.raises(FileNotFoundError):
         take_segment(first, taken)

@@ -11,6 +11,7 @@ from access.commands.shared import save_option, tell_credential
 from access.credentials import saved_credential
 from access.homes import make_home
 from access.rules import AUTHORITIES
+from foundation.gallery_place import galleries_of
 from foundation.terminal import CONTEXT, as_json, home_folder, print_json
 
 HONESTY = (
@@ -35,6 +36,12 @@ HONESTY = (
     help="PostgreSQL database for the ledger, postgresql://SERVICE_ROLE@HOST/DATABASE. Default: a file in the home. "
     "Its owner's URL, which makes the tables, comes from AFTERFACT_LEDGER_OWNER; passwords from ~/.pgpass.",
 )
+@click.option(
+    "--galleries",
+    metavar="URL",
+    help="Keep the galleries in an object store, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX. Default: a folder in the "
+    "home. Endpoint, region and credentials come from the environment (AWS_*, GOOGLE_*), here and at every use.",
+)
 @save_option
 @as_json
 @click.pass_context
@@ -43,6 +50,7 @@ def init(
     operator: str | None,
     authority: str,
     url: str | None,
+    galleries: str | None,
     save_credential: Path | None,
     as_json: bool,
 ) -> None:
@@ -51,17 +59,19 @@ def init(
     \b
     Example:
       afterfact init --operator "A. Clerk" --save-credential operator.txt
+      afterfact init --galleries s3://county-faces/afterfact --save-credential operator.txt
     """
     home = home_folder(context)
     name = operator if operator is not None else getpass.getuser()
     with saved_credential(save_credential) as save:
-        credential = make_home(home, name, authority=authority, url=url)
+        credential = make_home(home, name, authority=authority, url=url, galleries=galleries)
         save(credential.text)
     if as_json:
         shown_credential = None if save_credential else credential.text
         print_json(
             {
                 "home": home,
+                "galleries": str(galleries_of(home)),
                 "operator": name,
                 "credential_id": credential.id,
                 "credential": shown_credential,
@@ -70,6 +80,7 @@ def init(
             }
         )
         return
-    click.echo(f"Made the data home {home} for operator {name}.")
+    elsewhere = f", galleries in {galleries_of(home)}" if galleries else ""
+    click.echo(f"Made the data home {home} for operator {name}{elsewhere}.")
     tell_credential(credential.text, save_credential)
     click.echo(HONESTY)
