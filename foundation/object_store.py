@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -129,10 +129,9 @@ class ObjectStore:
 
     def write(self, name: str, content: Any) -> None:
         """Writes bytes, or what has a buffer of them, as one object that is there whole or not at all."""
-        with self._explained(name):
-            # An error between open and close leaves half an object that reads like a whole one: nothing else in here.
-            with self._files.open_output_stream(self._path(name)) as stream:
-                stream.write(content)
+        # An error between open and close leaves half an object that reads like a whole one: nothing else in here.
+        with self._explained(name), self._files.open_output_stream(self._path(name)) as stream:
+            stream.write(content)
         there, right = self.info(name), memoryview(content).nbytes
         if there is None or there.size != right:
             raise StoreUnavailable(
@@ -183,7 +182,7 @@ class ObjectStore:
     def _name(self, path: str) -> str:
         return path[len(self._base) + 1 :]
 
-    def _found(self, prefix: str, recursive: bool) -> list[Any]:
+    def _found(self, prefix: str, recursive: bool) -> Sequence[Any]:
         from pyarrow.fs import FileSelector
 
         with self._explained(prefix):
@@ -263,7 +262,7 @@ def told_kind(said: str) -> type[StoreError]:
 
 
 def _short(said: str) -> str:
-    """Returns what is worth showing of a client's message: the provider's own words, without keys or addresses' ends."""
+    """Returns what is worth showing of a client's message: the provider's own words, and no keys."""
     said = re.sub(r"(AWSAccessKeyId|Signature|Credential|X-Amz-[A-Za-z-]+)=[^&\s]+", r"\1=...", said)
     words = re.search(r"AWS Error (.*)", said) or re.search(r"Status\((.*)", said)
     return (words[1] if words else said)[:200].rstrip(". )")

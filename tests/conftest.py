@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from databases import Place, Server, ServerPlace, running_server
+from object_stores import Proxy, S3Server, running_s3_server
 
 from demo.archive import DrawnArchive, draw_archive
 
@@ -153,6 +154,32 @@ def postgresql() -> Iterator[Server]:
     """A real PostgreSQL server; make a database of your own on it."""
     with running_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A real server that speaks S3; make a bucket of your own on it."""
+    with running_s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The server, with this process's environment leading to it."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
+@pytest.fixture
+def proxy(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy before the server, to which this process's environment leads."""
+    before = Proxy(s3.port)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.environment(before.port)["AWS_ENDPOINT_URL"])
+    yield before
+    before.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
