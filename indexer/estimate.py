@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -12,7 +11,7 @@ from indexer.embedder import Embedder
 from indexer.extraction import stack_chips
 from indexer.extractor import FaceExtractor
 from indexer.limits import Limits
-from indexer.locations import photo_at
+from indexer.locations import Source, photo_at
 
 SAMPLE = 16
 # Bytes a photo once published: its row with the embedding (about 1,050 as Parquet), vector and label (760).
@@ -31,7 +30,7 @@ class Estimate:
 
 
 def estimate_work(
-    work: pa.Table, root: Path, limits: Limits, photo_bytes: int, workers: int, mirrored: bool = False
+    work: pa.Table, root: Source, limits: Limits, photo_bytes: int, workers: int, mirrored: bool = False
 ) -> Estimate:
     """Returns the cost of looking at the photos in work, from up to 16 of them spread over the list."""
     count = work.num_rows

@@ -15,10 +15,11 @@ from foundation.settings import read_yaml, refuse_unknown_keys
 from indexer.containers import is_container
 from indexer.face import default_detector
 from indexer.limits import Limits
-from indexer.locations import readable
+from indexer.locations import Source, folder_of, parse_source, readable, suffix_of, whole
 from indexer.models import installed_model
 
 GALLERY_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+LIST_SUFFIXES = (".csv", ".parquet")
 SEGMENT_PHOTOS = 512
 SMALLEST_SEGMENT = 16
 SEGMENTS_A_WORKER = 8  # fewer leave a worker idle at the end of a small archive
@@ -37,8 +38,9 @@ def require_gallery_name(name: str) -> str:
 class IndexJob:
     """One archive into one gallery.
 
-    archive: a folder, a .zip or .tar file, or a CSV or Parquet list with a column `photo`. root: the folder that
-    relative photos start from and that no photo may lead out of; the archive's own folder unless given.
+    archive: a folder, a .zip or .tar file, or a CSV or Parquet list with a column `photo`, here or in an object store.
+    root: the folder that relative photos start from and that no photo may lead out of; the archive's own folder unless
+    given.
     folder_subjects: in a folder, zip or tar file, `subject/photo` names the subject. mirrored: see
     indexer.models.Model. segment_photos: photos a segment, 0 for a size that suits the archive. workers:
     processes, 0 for one a core.
@@ -47,8 +49,8 @@ class IndexJob:
     """
 
     gallery: str
-    archive: Path
-    root: Path | None = None
+    archive: Source
+    root: Source | None = None
     folder_subjects: bool = False
     rehash: bool = False
     retry_rejected: bool = False
@@ -60,17 +62,19 @@ class IndexJob:
 
     def __post_init__(self) -> None:
         require_gallery_name(self.gallery)
-        if not self.archive.exists():
+        if isinstance(self.archive, Path) and not self.archive.exists():
             raise InputError(
                 f"archive {self.archive} does not exist; name a folder, a .zip or .tar file, or a CSV or Parquet list"
             )
-        if self.root is not None and not self.root.is_dir():
+        if isinstance(self.root, Path) and not self.root.is_dir():
             raise InputError(f"root {self.root} is not a folder; name the folder that the list's photos start from")
-        if self.folder_subjects and not (self.archive.is_dir() or is_container(self.archive)):
+        if self.root is not None and isinstance(self.archive, str) and not self.is_list:
+            raise InputError(f"root goes with a list of photos; {self.archive} is none, and holds its photos itself")
+        if self.folder_subjects and self.is_list:
             raise InputError(
                 f"folder_subjects goes with a folder, zip or tar file; {self.archive} is a list with its own subjects"
             )
-        for name, path in (("archive", self.archive.resolve()), ("root", self.archive_root)):
+        for name, path in (("archive", whole(self.archive)), ("root", self.archive_root)):
             if readable(str(path)) != str(path):
                 raise InputError(f"{name} {readable(str(path))} is not UTF-8; rename it")
         for name, largest in (("segment_photos", 100_000), ("workers", 1024)):
@@ -79,14 +83,26 @@ class IndexJob:
                 raise InputError(f"{name} is {value!r}; give a whole number from 0 (chosen for you) to {largest:,}")
 
     @property
-    def archive_root(self) -> Path:
-        """The folder, links resolved, that every photo must lie in."""
+    def is_folder(self) -> bool:
+        """Whether the archive is a folder, or in a store whatever is no zip or tar file and no list by its name."""
+        if isinstance(self.archive, Path):
+            return self.archive.is_dir()
+        return suffix_of(self.archive) not in LIST_SUFFIXES and not is_container(self.archive)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the archive names its photos, which then lie elsewhere."""
+        return not self.is_folder and not is_container(self.archive)
+
+    @property
+    def archive_root(self) -> Source:
+        """The folder, links resolved, or the prefix that every photo must lie in."""
         if self.root is not None:
-            return self.root.resolve()
-        if self.archive.is_dir():
-            return self.archive.resolve()
+            return whole(self.root)
+        if self.is_folder:
+            return whole(self.archive)
         # A link may lead to a container anywhere, as it may to a folder; a list's photos start from where it is named.
-        return (self.archive.resolve() if is_container(self.archive) else self.archive).parent.resolve()
+        return folder_of(whole(self.archive) if is_container(self.archive) else self.archive)
 
     @property
     def settings_digest(self) -> str:
@@ -99,7 +115,7 @@ class IndexJob:
         return _digest(
             {
                 "gallery": self.gallery,
-                "archive": str(self.archive.resolve()),
+                "archive": str(whole(self.archive)),
                 "root": str(self.archive_root),
                 "folder_subjects": self.folder_subjects,
                 "rehash": self.rehash,
@@ -142,7 +158,8 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
         settings = _read_settings(job_file)
         for name in ("archive", "root"):
             if settings.get(name) is not None:
-                settings[name] = str(job_file.parent / Path(str(settings[name])).expanduser())
+                source = parse_source(str(settings[name]), name)
+                settings[name] = job_file.parent / source.expanduser() if isinstance(source, Path) else source
     limits = _limits_in(settings)
     settings.update({name: value for name, value in flags.items() if value is not None})
     settings["limits"] = {**limits, **(flags.get("limits") or {})}
@@ -151,7 +168,7 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
             raise InputError(f"no {name}: give --{name}, or a job file with the line '{name}: ...'")
     for name in ("archive", "root"):
         if settings.get(name) is not None:
-            settings[name] = Path(settings[name])
+            settings[name] = parse_source(settings[name], name)
     for name in ("folder_subjects", "rehash", "retry_rejected", "mirrored"):
         if not isinstance(settings.get(name, False), bool):
             raise InputError(f"{name} is {settings[name]!r}; give true or false")

@@ -18,6 +18,7 @@ from indexer.gallery import Gallery, GalleryError, read_sealed, write_sealed
 from indexer.job import IndexJob, segment_size
 from indexer.limits import Limits
 from indexer.listing import Listing, list_archive
+from indexer.locations import Source, parse_source, whole
 from indexer.models import installed_model
 from indexer.plan import Plan, make_plan
 from indexer.schema import LISTED
@@ -39,7 +40,7 @@ class Run:
     folder: Path
     job_digest: str
     archive: str
-    root: Path
+    root: Source
     limits: Limits
     settings_digest: str
     model_digest: str
@@ -73,7 +74,8 @@ def open_run(folder: Path) -> Run:
     values = {name: value for name, value in content.items() if name != "seal"}
     try:
         values["repeated"] = [tuple(one) for one in values["repeated"]]
-        return Run(**{**values, "folder": folder, "root": Path(values["root"]), "limits": Limits(**values["limits"])})
+        root, limits = parse_source(values["root"]), Limits(**values["limits"])
+        return Run(**{**values, "folder": folder, "root": root, "limits": limits})
     except (KeyError, TypeError) as error:
         raise GalleryError(
             f"{folder / SETTINGS} was written by another version of Afterfact ({error}); finish that run with it, or "
@@ -130,7 +132,7 @@ def start_run(gallery: Gallery, job: IndexJob, workers: int) -> Run:
         run_id=run_id,
         folder=folder,
         job_digest=job.digest,
-        archive=str(job.archive.resolve()),
+        archive=str(whole(job.archive)),
         root=job.archive_root,
         limits=job.limits,
         settings_digest=job.settings_digest,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from indexer.run import Run
     from pipelines.bulk_index import Indexed
 
-_FOLDER_OR_LIST = click.Path(path_type=Path)
+_FOLDER_OR_LIST = click.Path(path_type=str)  # or a URL, which Path would mangle
 _BEAM_FLAGS = "afterfact.beam_flags"
 
 

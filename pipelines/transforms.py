@@ -15,6 +15,7 @@ from apache_beam.metrics import Metrics
 from indexer.embedder import Embedder
 from indexer.extractor import FaceExtractor
 from indexer.limits import Limits
+from indexer.locations import Source
 from indexer.run import Run
 from indexer.segment import (
     Segment,
@@ -67,7 +68,7 @@ class ReadSegments(beam.PTransform):
 class ExtractFaces(beam.PTransform):
     """Segment -> Segment with an extraction a photo, made in a helper process, one a worker."""
 
-    root: str
+    root: Source
     limits: Limits
     heartbeat: Heartbeat | None = None
 
@@ -76,13 +77,13 @@ class ExtractFaces(beam.PTransform):
 
 
 class _Extract(beam.DoFn):
-    def __init__(self, root: str, limits: Limits, heartbeat: Heartbeat | None) -> None:
+    def __init__(self, root: Source, limits: Limits, heartbeat: Heartbeat | None) -> None:
         self._root = root
         self._limits = limits
         self._beat = heartbeat.beat if heartbeat else lambda: None
 
     def setup(self) -> None:
-        self._extractor = FaceExtractor(Path(self._root), self._limits)
+        self._extractor = FaceExtractor(self._root, self._limits)
         self._extractor.start()
 
     def process(self, segment: Segment) -> Iterator[Segment]:
@@ -146,7 +147,7 @@ class IndexSegments(beam.PTransform):
         return (
             references
             | "ReadSegments" >> ReadSegments()
-            | "ExtractFaces" >> ExtractFaces(str(self.run.root), self.run.limits, self.heartbeat)
+            | "ExtractFaces" >> ExtractFaces(self.run.root, self.run.limits, self.heartbeat)
             | "EmbedFaces" >> EmbedFaces(self.run.mirrored)
             | "WriteSegments" >> WriteSegments()
             | "CountOutcomes" >> CountOutcomes()

@@ -174,10 +174,14 @@ class SearchSession:
             self._gate.handed_out()
 
     def crop(self, candidate: Candidate) -> bytes | None:
-        """Returns a JPEG of a candidate's face, or None where its photo is gone or holds another picture now."""
+        """Returns what crops() returns for one candidate."""
+        return self.crops([candidate])[0]
+
+    def crops(self, candidates: Sequence[Candidate]) -> list[bytes | None]:
+        """Returns a JPEG of each candidate's face, or None where its photo is gone or holds another picture now."""
+        faces = [(photo_at(one.location, one.place), one.box, one.photo_digest) for one in candidates]
         with self._looker.extractor() as extractor:
-            photo = photo_at(candidate.location, candidate.place)
-            return extractor.crop_face(photo, candidate.box, candidate.photo_digest)
+            return list(extractor.crop_faces(faces))
 
     def crop_probe(self, path: Path, probe: Probe) -> bytes | None:
         """Returns a JPEG of the probe's searched face."""
