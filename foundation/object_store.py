@@ -6,6 +6,7 @@ file or an argument. A local command must start fast: pyarrow.fs is imported whe
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -152,9 +153,11 @@ class ObjectStore:
 
     def folders(self, prefix: str = "") -> Iterator[str]:
         """Yields the names that go on below, one part after the prefix."""
-        for found in self._found(prefix, recursive=False):
-            if found.type.name == "Directory":
-                yield self._name(found.path)
+        return (self._name(found.path) for found in self._found(prefix, recursive=False) if not found.is_file)
+
+    def children(self, prefix: str = "") -> Iterator[str]:
+        """Yields the names one part after the prefix, objects and those that go on below."""
+        return (self._name(found.path) for found in self._found(prefix, recursive=False))
 
     def delete(self, name: str) -> None:
         """Removes an object. One that is not there is no error."""
@@ -171,6 +174,12 @@ class ObjectStore:
                 self._files.delete_dir(self._path(prefix))
         except ObjectMissing:
             pass
+
+    def file_system(self, prefix: str) -> Any:
+        """Returns a pyarrow.fs.FileSystem whose root is the prefix; what it raises is OSError."""
+        from pyarrow.fs import SubTreeFileSystem
+
+        return SubTreeFileSystem(self._path(prefix), self._files)
 
     @property
     def _files(self) -> Any:
@@ -250,7 +259,7 @@ _KINDS: list[tuple[type[StoreError], str]] = [
         StoreUnavailable,
         r"SLOW_DOWN|SlowDown|SERVICE_UNAVAILABLE|ServiceUnavailable|INTERNAL_FAILURE|InternalError|THROTTLING|"
         r"NETWORK_CONNECTION|REQUEST_TIMEOUT|HTTP status 5\d\d|UNAVAILABLE|DEADLINE_EXCEEDED|RESOURCE_EXHAUSTED|"
-        r"curlCode|after \d+ retries|error sending request",
+        r"curlCode|status code: 5\d\d|error sending request|operation timed out",
     ),
     (ObjectMissing, r"NO_SUCH_KEY|NoSuchKey|RESOURCE_NOT_FOUND|NOT_FOUND"),
 ]
@@ -263,6 +272,7 @@ def told_kind(said: str) -> type[StoreError]:
 
 def _short(said: str) -> str:
     """Returns what is worth showing of a client's message: the provider's own words, and no keys."""
+    said = re.sub(r"\x1b\[[0-9;]*m|↳ ", "", said)  # deltalake's colours
     said = re.sub(r"(AWSAccessKeyId|Signature|Credential|X-Amz-[A-Za-z-]+)=[^&\s]+", r"\1=...", said)
     words = re.search(r"AWS Error (.*)", said) or re.search(r"Status\((.*)", said)
     return (words[1] if words else said)[:200].rstrip(". )")
@@ -320,5 +330,7 @@ def storage_options(location: str) -> dict[str, str]:
         if region := os.environ.get("AWS_REGION") or _default_region():
             options["aws_region"] = region
     elif endpoint:
-        options["google_service_account_key"] = f'{{"gcs_base_url": "{endpoint}", "disable_oauth": true}}'
+        nobody = {"private_key": "", "private_key_id": "", "client_email": ""}
+        account = {"gcs_base_url": endpoint, "disable_oauth": True, **nobody}
+        options["google_service_account_key"] = json.dumps(account)
     return options

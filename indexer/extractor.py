@@ -61,6 +61,7 @@ class FaceExtractor:
     def __init__(self, root: Source | None, limits: Limits, helper: HelperProcess | None = None) -> None:
         self._helper = helper or HelperProcess(root, limits)
         self._fetcher = Fetcher(root, limits)
+        self.store_error: StoreError | None = None
 
     def __enter__(self) -> FaceExtractor:
         return self
@@ -173,12 +174,18 @@ class FaceExtractor:
         return next(self.crop_faces([(photo, box, digest)]))
 
     def crop_faces(self, faces: Sequence[tuple[str | Member, Box, str]]) -> Iterator[bytes | None]:
-        """Yields what crop_face returns for each photo, box and digest."""
+        """Yields what crop_face returns for each photo, box and digest.
+
+        Where a store fails, None for whatever is left; store_error then says why, and stays: nobody waits twice.
+        """
         left = deque(faces)
-        with contextlib.suppress(StoreError):
-            for asked in self._ready("crop", [photo for photo, _, _ in faces]):
-                _, box, digest = left.popleft()
-                yield self._picture(replace(asked, request={**asked.request, "box": box, "digest": digest}))
+        if self.store_error is None:
+            try:
+                for asked in self._ready("crop", [photo for photo, _, _ in faces]):
+                    _, box, digest = left.popleft()
+                    yield self._picture(replace(asked, request={**asked.request, "box": box, "digest": digest}))
+            except StoreError as error:
+                self.store_error = error
         yield from (None for _ in left)
 
     def number_faces(self, photo: str, boxes: list[Box], digest: str) -> bytes | None:

@@ -92,7 +92,7 @@ def location_of(path: str, member: str | None = None) -> str:
 
     Bytes that are no UTF-8 survive.
     """
-    scheme, path = _without_scheme(path) if is_remote(path) else (SCHEME, path)
+    scheme, path = _without_scheme(path) if not path.startswith("/") and is_remote(path) else (SCHEME, path)
     location = scheme + quote_from_bytes(os.fsencode(path))
     return location if member is None else f"{location}#{quote_from_bytes(os.fsencode(member))}"
 

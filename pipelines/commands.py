@@ -52,9 +52,11 @@ class _WithBeamFlags(click.Command):
 @click.option(
     "--archive",
     type=_FOLDER_OR_LIST,
-    help="A folder, a .zip or .tar file, or a CSV or Parquet list with a column 'photo'.",
+    help="A folder, a .zip or .tar file, a CSV or Parquet list with a column 'photo'; or an s3:// or gs:// URL of one.",
 )
-@click.option("--root", type=_FOLDER_OR_LIST, help="Folder that the list's photos start from. Default: the list's own.")
+@click.option(
+    "--root", type=_FOLDER_OR_LIST, help="Folder or URL that the list's photos start from. Default: the list's own."
+)
 @click.option(
     "--folder-subjects",
     is_flag=True,

@@ -15,6 +15,7 @@ import numpy as np
 from access.gate import Gate, Permit, Receipt, Refused, Request
 from foundation.errors import EXIT_CHOICE, AfterfactError, InputError
 from foundation.files import digest_file
+from foundation.object_store import StoreError
 from indexer.extraction import Extraction
 from indexer.gallery import Gallery, GalleryError
 from indexer.helper_process import HelperProcess
@@ -75,6 +76,7 @@ class SearchSession:
         self._credential = credential
         self._request = request
         self._looker = Looker(helper)
+        self.store_error: StoreError | None = None  # why the last crops() has none, where a store is at fault
         self._gate: Gate | None = None
         self._faces: GalleryFaces | None = None
 
@@ -181,7 +183,9 @@ class SearchSession:
         """Returns a JPEG of each candidate's face, or None where its photo is gone or holds another picture now."""
         faces = [(photo_at(one.location, one.place), one.box, one.photo_digest) for one in candidates]
         with self._looker.extractor() as extractor:
-            return list(extractor.crop_faces(faces))
+            cropped = list(extractor.crop_faces(faces))
+            self.store_error = extractor.store_error
+            return cropped
 
     def crop_probe(self, path: Path, probe: Probe) -> bytes | None:
         """Returns a JPEG of the probe's searched face."""

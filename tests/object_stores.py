@@ -1,7 +1,7 @@
-"""A real server that speaks S3, in a process of its own, and a proxy before it that answers for it where a test says so.
+"""A real server that speaks S3, in a process of its own, and a proxy before it that answers where a test says so.
 
-The server is moto's. AFTERFACT_S3_SERVER names a versitygw binary to be used in its place: an S3 server that people run,
-and that proves who asks.
+The server is moto's. AFTERFACT_S3_SERVER names a versitygw binary to be used in its place: an S3 server that people
+run, and that proves who asks.
 """
 
 from __future__ import annotations
@@ -112,7 +112,11 @@ Answer = Callable[[Asked], tuple[int, bytes] | None]
 
 
 class Proxy:
-    """Stands before a server. asked: every request so far; answer: may be set at any time."""
+    """Stands before a server. asked: every request so far; answer: may be set at any time.
+
+    It runs in the test's process, and some of deltalake's calls let no other thread run: have commands of their own
+    processes use the table through it.
+    """
 
     def __init__(self, port: int) -> None:
         self.asked: list[Asked] = []

@@ -8,6 +8,7 @@ import threading
 import time
 import zipfile
 import zlib
+from pathlib import Path
 
 import pytest
 from object_stores import BUSY, EXPIRED, refusal
@@ -133,7 +134,7 @@ def test_refusals_without_an_end_are_the_stores(s3, proxy, monkeypatch):
     proxy.answer = lambda asked: DENIED if "/no" in asked.path else None
     refused = [f"{root}/no{number}.jpg" for number in range(3)]
     assert fetched(root, [*refused[:2], *photos, *refused[:2]]).count(Outcome.UNREADABLE_FILE) == 4
-    with pytest.raises(StoreRefused, match="^3 photos in a row: .*no2"):
+    with pytest.raises(StoreRefused, match=r"^3 photos in a row: .*no2"):
         fetched(root, refused)
 
 
@@ -163,6 +164,18 @@ def test_a_photo_from_a_store_is_what_it_is_from_a_disk(root, clean_photos):
     assert (shown[:2], other, gone) == (b"\xff\xd8", None, None)
 
 
+def test_pictures_of_a_store_that_fails_are_missing_and_not_waited_for_twice(s3, proxy, quick):
+    photos = put(f"{s3.new_bucket()}/photos", a=b"one", b=b"two")
+    proxy.answer = lambda _asked: BUSY
+    with FaceExtractor(None, Limits()) as extractor:
+        faces = [(photo, (0, 0, 9, 9), "0" * 64) for photo in photos]
+        assert list(extractor.crop_faces(faces)) == [None, None]
+        assert "the store does not answer" in str(extractor.store_error)
+        proxy.asked.clear()
+        assert list(extractor.crop_faces(faces)) == [None, None]
+    assert proxy.asked == []
+
+
 def test_a_photo_that_crashes_the_decoder_is_handed_over_again(root, clean_photos, monkeypatch):
     from test_extractor import CRASHING
 
@@ -188,7 +201,7 @@ def test_helpers_know_no_credentials(root, monkeypatch):
     with FaceExtractor(root, Limits()) as extractor:
         list(extractor.extract_faces([f"{root}/gone.jpg"]))
         extractor.start()
-        environment = open(f"/proc/{extractor._helper._process.pid}/environ", "rb").read()
+        environment = Path(f"/proc/{extractor._helper._process.pid}/environ").read_bytes()
     assert b"PYTHONPATH" in environment
     assert b"AWS_" not in environment and b"AFTERFACT_CREDENTIAL" not in environment
 
@@ -281,7 +294,7 @@ def test_a_container_that_is_not_whole_is_refused(container, root):
     name = url.rpartition("/")[2]
     content = open_store(root).read(name)
     open_store(root).write(name, content[: len(content) // 2 // 512 * 512 - 100])
-    with pytest.raises(ArchiveError, match="is not a whole (zip|tar) file"):
+    with pytest.raises(ArchiveError, match=r"is not a whole (zip|tar) file"):
         members_of(url)
 
 
