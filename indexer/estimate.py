@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -12,7 +11,7 @@ from indexer.embedder_file import GivenEmbedder, given_embedder
 from indexer.extraction import stack_chips
 from indexer.extractor import FaceExtractor
 from indexer.limits import Limits
-from indexer.locations import photo_at
+from indexer.locations import Source, photo_at
 from indexer.weights import DIMENSION
 
 SAMPLE = 16
@@ -34,7 +33,7 @@ class Estimate:
 
 def estimate_work(
     work: pa.Table,
-    root: Path,
+    root: Source,
     limits: Limits,
     photo_bytes: int,
     workers: int,

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from foundation.files import digest_bytes, digest_file
+from foundation.store_errors import StoreError
 from indexer.detector import Detection
-from indexer.extraction import TOGETHER, Extraction
+from indexer.extraction import HELD_BYTES, TOGETHER, Extraction
 from indexer.face import OWN, Face
+from indexer.fetching import Fetcher
 from indexer.helper_process import START_SECONDS, HelperDied, HelperError, HelperProcess
 from indexer.limits import Limits
-from indexer.locations import Member
+from indexer.locations import Member, Source
 from indexer.models import Alignment
-from indexer.outcomes import Outcome
+from indexer.outcomes import Outcome, Rejection
 from indexer.picture import Box
 from indexer.quality import Quality
 
@@ -32,19 +35,37 @@ def longest_seconds(limits: Limits) -> float:
     return 4 * (START_SECONDS + limits.decode_seconds)
 
 
+@dataclass
+class _Asked:
+    """A request, or what is known of its photo without one. content: of a photo that was fetched, kept until it is
+    answered, since a helper that dies is asked again."""
+
+    request: dict[str, Any]
+    content: bytes | None = None
+    known: Extraction | None = None
+
+    @property
+    def characters(self) -> int:
+        """How much of the socket it may take."""
+        return len(repr(self.request["photo"]))
+
+
 class FaceExtractor:
     """Extracts faces in a helper process of its own, started on first use and again after a crash.
 
-    root: the folder that archive photos must lie in, None for any. helper: one that was started already
+    root: the folder or prefix that archive photos must lie in, None for any. helper: one that was started already
     for the same root and limits. alignment: of the chips, and may be set anew between two questions. Use as a context
-    manager, or close(). Not for several threads at once.
+    manager, or close(). Not for several threads at once. Photos in a store are fetched by threads of this process;
+    where the store fails, StoreError comes in place of extractions.
     """
 
     def __init__(
-        self, root: Path | None, limits: Limits, helper: HelperProcess | None = None, alignment: Alignment = OWN
+        self, root: Source | None, limits: Limits, helper: HelperProcess | None = None, alignment: Alignment = OWN
     ) -> None:
         self._helper = helper or HelperProcess(root, limits)
+        self._fetcher = Fetcher(root, limits)
         self.alignment = alignment
+        self.store_error: StoreError | None = None
 
     def __enter__(self) -> FaceExtractor:
         return self
@@ -59,38 +80,39 @@ class FaceExtractor:
     def close(self) -> None:
         """Ends the helper. It has nothing to lose: what it knew has been answered."""
         self._helper.close()
+        self._fetcher.close()
 
     def begin(self, path: str, probe: bool = False) -> Callable[[], Extraction]:
         """Sets the helper to work on a photo and returns at once; calling what it returns waits for the extraction.
 
         Nothing else may be asked of this extractor in between. Never raises for what the photo is.
         """
-        request = self._request(path, probe)
+        asked = _Asked(self._request("probe" if probe else "archive", path))
         try:
-            self._helper.send(request)
+            self._helper.send(asked.request)
         except HelperDied:
-            return lambda: self._once_more(request)
+            return lambda: self._once_more(asked)
 
         def finish() -> Extraction:
             try:
                 return self._extraction(*self._helper.receive())
             except HelperDied:
-                return self._once_more(request)
+                return self._once_more(asked)
 
         return finish
 
     def extract_faces(self, photos: Iterable[str | Member], probe: bool = False) -> Iterator[Extraction]:
         """Yields one extraction a photo, in order. Never raises for what a photo is.
 
-        The helper has the next photos before this one is handed over, so that it never waits for its caller.
+        The helper has the next photos before this one is handed over, so that it never waits for its caller. Raises
+        StoreError as indexer.fetching does.
         """
-        asked: deque[dict[str, Any]] = deque()
+        asked: deque[_Asked] = deque()
         try:
-            for photo in photos:
-                request = self._request(photo, probe)
-                self._send(request)
-                asked.append(request)
-                while len(asked) > AHEAD or sum(len(repr(one["photo"])) for one in asked) > ASKED_CHARACTERS:
+            for one in self._ready("probe" if probe else "archive", photos):
+                self._send(one)
+                asked.append(one)
+                while len(asked) > AHEAD or _too_much(asked):
                     yield from self._finish(asked)
             while asked:
                 yield from self._finish(asked)
@@ -98,15 +120,29 @@ class FaceExtractor:
             if asked:
                 self.close()  # answers left waiting would be taken for the next photo's
 
-    def _request(self, photo: str | Member, probe: bool) -> dict[str, Any]:
-        return {"task": "probe" if probe else "archive", "photo": photo, "alignment": self.alignment}
+    def _request(self, task: str, photo: str | Member) -> dict[str, Any]:
+        return {"task": task, "photo": photo, "alignment": self.alignment}
 
-    def _send(self, request: dict[str, Any]) -> None:
-        with contextlib.suppress(HelperDied):  # receive() tells it again, for the photo that it died of
-            self._helper.send(request)
+    def _ready(self, task: str, photos: Iterable[str | Member]) -> Iterator[_Asked]:
+        """Yields a request a photo, whose bytes are there where the photo had to be fetched."""
+        for photo, content in self._fetcher.each(photos):
+            request = self._request(task, photo)
+            if isinstance(content, Rejection):
+                yield _Asked(request, known=Extraction(content.outcome, content.detail))
+            else:
+                yield _Asked(request, content)
 
-    def _finish(self, asked: deque[dict[str, Any]]) -> Iterator[Extraction]:
+    def _send(self, asked: _Asked) -> None:
+        if asked.known is None:
+            with contextlib.suppress(HelperDied):  # receive() tells it again, for the photo that it died of
+                self._helper.send(asked.request, asked.content)
+
+    def _finish(self, asked: deque[_Asked]) -> Iterator[Extraction]:
         """Yields the next photo's extraction; where the helper died of one of those asked, each of theirs."""
+        if (known := asked[0].known) is not None:
+            asked.popleft()
+            yield known
+            return
         try:
             extraction = self._extraction(*self._helper.receive())
         except HelperDied:
@@ -116,43 +152,74 @@ class FaceExtractor:
             asked.popleft()
             yield extraction
 
-    def _alone(self, request: dict[str, Any]) -> Extraction:
+    def _alone(self, asked: _Asked) -> Extraction:
+        if asked.known is not None:
+            return asked.known
         try:
-            return self._extraction(*self._helper.ask(request))
+            return self._extraction(*self._helper.ask(asked.request, asked.content))
         except HelperDied:
-            return self._once_more(request)
+            return self._once_more(asked)
 
-    def digest_photo(self, photo: str | Member) -> str:
-        """Returns the SHA-256 of a photo's bytes, empty where they cannot be read."""
-        return self._digested({"photo": photo}).digest
+    def digest_each(self, photos: Iterable[str | Member]) -> Iterator[str]:
+        """Yields the SHA-256 of each photo's bytes, empty where they cannot be read. Raises StoreError.
+
+        Strangers' bytes are inflated in the helper only.
+        """
+        for asked in self._ready("digest", photos):
+            photo = asked.request["photo"]
+            if asked.known is not None:
+                yield asked.known.digest
+            elif isinstance(photo, Member):
+                yield self._digested(asked).digest
+            elif asked.content is not None:
+                yield digest_bytes(asked.content)
+            else:
+                yield _digest_file(Path(photo))
 
     def crop_face(self, photo: str | Member, box: Box, digest: str) -> bytes | None:
         """Returns the JPEG of indexer.picture.crop_face, or None where that photo cannot be shown any more."""
-        return self._picture({"task": "crop", "photo": photo, "box": box, "digest": digest})
+        return next(self.crop_faces([(photo, box, digest)]))
 
-    def number_faces(self, photo: str | Member, boxes: list[Box], digest: str) -> bytes | None:
+    def crop_faces(self, faces: Sequence[tuple[str | Member, Box, str]]) -> Iterator[bytes | None]:
+        """Yields what crop_face returns for each photo, box and digest.
+
+        Where a store fails, None for whatever is left; store_error then says why, and stays: nobody waits twice.
+        """
+        left = deque(faces)
+        if self.store_error is None:
+            try:
+                for asked in self._ready("crop", [photo for photo, _, _ in faces]):
+                    _, box, digest = left.popleft()
+                    yield self._picture(replace(asked, request={**asked.request, "box": box, "digest": digest}))
+            except StoreError as error:
+                self.store_error = error
+        yield from (None for _ in left)
+
+    def number_faces(self, photo: str, boxes: list[Box], digest: str) -> bytes | None:
         """Returns the JPEG of indexer.picture.number_faces, or None where that photo cannot be shown any more."""
-        return self._picture({"task": "number", "photo": photo, "boxes": boxes, "digest": digest})
+        return self._picture(_Asked({"task": "number", "photo": photo, "boxes": boxes, "digest": digest}))
 
-    def _picture(self, request: dict[str, Any]) -> bytes | None:
+    def _picture(self, asked: _Asked) -> bytes | None:
+        if asked.known is not None:
+            return None
         try:
-            _, blobs = self._helper.ask(request)
+            _, blobs = self._helper.ask(asked.request, asked.content)
         except (HelperDied, HelperError):
             return None
         return blobs[0] if blobs else None
 
-    def _once_more(self, request: dict[str, Any]) -> Extraction:
+    def _once_more(self, asked: _Asked) -> Extraction:
         """Asks again in a fresh helper, so that no photo is blamed for what an earlier one left behind."""
         try:
-            return self._extraction(*self._helper.ask(request))
+            return self._extraction(*self._helper.ask(asked.request, asked.content))
         except HelperDied as death:
-            known = self._digested(request)
+            known = self._digested(asked)
             return replace(known, detail=str(death)) if known.outcome is Outcome.DECODER_CRASH else known
 
-    def _digested(self, request: dict[str, Any]) -> Extraction:
+    def _digested(self, asked: _Asked) -> Extraction:
         """Returns a photo as DECODER_CRASH with its digest, or as what it is rejected for where it cannot be read."""
         try:
-            return self._extraction(*self._helper.ask({**request, "task": "digest"}))
+            return self._extraction(*self._helper.ask({**asked.request, "task": "digest"}, asked.content))
         except HelperDied:
             return Extraction(Outcome.DECODER_CRASH)
 
@@ -168,3 +235,18 @@ class FaceExtractor:
         ]
         known = {name: header[name] for name in ("detail", "digest", "width", "height")}
         return Extraction(Outcome(header["outcome"]), **known, faces=faces)
+
+
+def _too_much(asked: Iterable[_Asked]) -> bool:
+    """Tells whether so many requests fill the socket, or their photos too much memory."""
+    return (
+        sum(one.characters for one in asked) > ASKED_CHARACTERS
+        or sum(len(one.content or b"") for one in asked) > HELD_BYTES
+    )
+
+
+def _digest_file(path: Path) -> str:
+    try:
+        return digest_file(path)
+    except OSError:
+        return ""

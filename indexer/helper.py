@@ -1,7 +1,8 @@
 """The helper process: decodes photos of unknown origin, so that a decoder's crash ends only this.
 
-Started as `python -m indexer.helper FD`, FD being one end of a socket pair. Each request is a JSON
-message; each answer is a JSON message and, where it says so, raw blobs. Nothing is pickled: a decoder
+Started as `python -m indexer.helper FD FD`, one end each of two socket pairs. Each request is a JSON
+message; each answer is a JSON message and, where it says so, raw blobs. Where a request says so, the photo's bytes
+were fetched already and come as an open file through the second pair. Nothing is pickled: a decoder
 that an image has taken over must not be able to hand its parent code.
 """
 
@@ -12,6 +13,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -23,7 +25,7 @@ from foundation.files import digest_bytes
 from indexer.extraction import TOGETHER, Extraction, extract_each, extract_faces
 from indexer.face import load_models
 from indexer.limits import Limits
-from indexer.locations import Member, Photo
+from indexer.locations import Fetched, Member, Photo
 from indexer.models import Alignment, ModelError
 from indexer.outcomes import Outcome, Rejection
 from indexer.photo import read_photo
@@ -51,7 +53,10 @@ def answer(request: dict[str, Any], root: Path | None, limits: Limits) -> tuple[
 
 def _photo(request: dict[str, Any]) -> Photo:
     named = request["photo"]
-    return named if isinstance(named, str) else Member(*named)
+    photo = named if isinstance(named, str) else Member(*named)
+    if "handle" in request:
+        return Fetched(request["handle"], photo if isinstance(photo, Member) else None)
+    return photo
 
 
 def _alignment(request: dict[str, Any]) -> Alignment:
@@ -78,7 +83,7 @@ def _told(extraction: Extraction) -> tuple[dict[str, Any], list[bytes]]:
     return header, [face.chip.tobytes() for face in extraction.faces]
 
 
-def serve(connection: Connection) -> None:
+def serve(connection: Connection, handed: socket.socket) -> None:
     """Says that it is ready, then answers requests until the parent closes its end."""
     settings = json.loads(connection.recv_bytes())
     limits = Limits(**settings["limits"])
@@ -107,7 +112,7 @@ def serve(connection: Connection) -> None:
     try:
         while True:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            requests = _waiting(connection)
+            requests = _waiting(connection, handed)
             joining = JOINING_SHARE * limits.decode_seconds
             # Photos that wait together are one job's, and the first one's alignment is all of theirs.
             extractions = extract_each(archived(requests), root, limits, joining, _alignment(requests[0]))
@@ -122,12 +127,20 @@ def serve(connection: Connection) -> None:
         return
 
 
-def _waiting(connection: Connection) -> list[dict[str, Any]]:
+def _waiting(connection: Connection, handed: socket.socket) -> list[dict[str, Any]]:
     """Waits for a request and returns it with those behind it: photos of an archive, which are looked at together."""
-    requests = [json.loads(connection.recv_bytes())]
+    requests = [_received(connection, handed)]
     while requests[-1]["task"] == "archive" and len(requests) < TOGETHER and connection.poll():
-        requests.append(json.loads(connection.recv_bytes()))
+        requests.append(_received(connection, handed))
     return requests
+
+
+def _received(connection: Connection, handed: socket.socket) -> dict[str, Any]:
+    request = json.loads(connection.recv_bytes())
+    if request["handed"]:
+        _, handles, _, _ = socket.recv_fds(handed, 1, 1)
+        request["handle"] = handles[0]
+    return request
 
 
 def _silence_decoders() -> None:
@@ -140,4 +153,4 @@ def _silence_decoders() -> None:
 
 
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])))
+    serve(Connection(int(sys.argv[1])), socket.socket(fileno=int(sys.argv[2])))

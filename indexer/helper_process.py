@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 from foundation.errors import AfterfactError
 from indexer.limits import Limits
+from indexer.locations import Source
 
 START_SECONDS = 60.0  # importing everything on a cold, busy disk
 BURIAL_SECONDS = 5.0
@@ -28,6 +30,7 @@ KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
+CREDENTIALS = ("AFTERFACT_CREDENTIAL", "AWS_", "GOOGLE_")
 # No photo does this to its decoder: a system that is going down does, and the job with it.
 _TOLD_TO_END = frozenset(f"the decoder died of {one}" for one in ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"))
 
@@ -43,11 +46,13 @@ class HelperError(AfterfactError):
 class HelperProcess:
     """One `python -m indexer.helper`, asked one request at a time."""
 
-    def __init__(self, root: Path | None, limits: Limits) -> None:
-        self._settings = {"root": str(root) if root else None, "limits": asdict(limits)}
+    def __init__(self, root: Source | None, limits: Limits) -> None:
+        here = isinstance(root, Path)  # what lies in a store is fetched by the parent, which keeps to that root
+        self._settings = {"root": str(root) if here else None, "limits": asdict(limits)}
         self._seconds = limits.decode_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._handing: socket.socket | None = None
         self._ready = False
         self._asked = self._answered = 0
 
@@ -57,8 +62,8 @@ class HelperProcess:
             return
         # Modules are found where this process finds them, and (-P) never in whatever folder it was called from.
         # One thread a helper: the workers share out the cores.
-        # What decodes strangers' bytes has no use for anybody's credential.
-        environment = {name: value for name, value in os.environ.items() if name != "AFTERFACT_CREDENTIAL"}
+        # What decodes strangers' bytes has no use for anybody's credential, to us or to a store.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(CREDENTIALS)}
         environment |= {
             "PYTHONPATH": os.pathsep.join(folder for folder in sys.path if folder),
             "OMP_NUM_THREADS": "1",
@@ -66,11 +71,13 @@ class HelperProcess:
             **KEEP_MEMORY,
         }
         try:
-            ours, theirs = socket.socketpair()
-            with theirs, ours:
+            (ours, theirs), (handing, handed) = socket.socketpair(), socket.socketpair()
+            with theirs, ours, handed:
+                self._handing = handing
+                ends = [theirs.fileno(), handed.fileno()]
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "indexer.helper", str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
+                    [sys.executable, "-P", "-m", "indexer.helper", *map(str, ends)],
+                    pass_fds=ends,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,  # a decoder that chatters must not spoil our JSON
                     env=environment,
@@ -84,27 +91,45 @@ class HelperProcess:
 
     def close(self) -> None:
         """Ends the process."""
-        if self._process is None or self._connection is None:
+        if self._process is None or self._connection is None or self._handing is None:
             return
         self._connection.close()
+        self._handing.close()
         self._process.kill()
         self._process.wait()
         self._process = self._connection = None
 
-    def ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    def ask(self, request: dict[str, Any], content: bytes | None = None) -> tuple[dict[str, Any], list[bytes]]:
         """Sends a request and returns its answer: header and blobs. Raises HelperDied."""
-        self.send(request)
+        self.send(request, content)
         return self.receive()
 
-    def send(self, request: dict[str, Any]) -> None:
-        """Sends a request, whose answer receive() returns. Raises HelperDied, or HelperError as start() does."""
+    def send(self, request: dict[str, Any], content: bytes | None = None) -> None:
+        """Sends a request, whose answer receive() returns. Raises HelperDied, or HelperError as start() does.
+
+        content: of the photo, where it was fetched from a store.
+        """
         try:
             self.start()
             assert self._connection is not None
             self._asked += 1
-            self._connection.send_bytes(json.dumps({**request, "number": self._asked}).encode())
+            if content is not None:
+                self._hand(content)
+            told = {**request, "number": self._asked, "handed": content is not None}
+            self._connection.send_bytes(json.dumps(told).encode())
         except OSError as error:
             raise self._death() from error
+
+    def _hand(self, content: bytes) -> None:
+        """Hands over a file without a name: through the socket itself, bytes would wait for the answers before them."""
+        assert self._handing is not None
+        handle = _nameless_file()
+        try:
+            with open(handle, "wb", closefd=False) as stream:
+                stream.write(content)
+            socket.send_fds(self._handing, [b"\0"], [handle])
+        finally:
+            os.close(handle)
 
     def receive(self) -> tuple[dict[str, Any], list[bytes]]:
         """Waits for the next answer, within the limits' decode_seconds. Answers come in the order of the requests.
@@ -173,3 +198,12 @@ class HelperProcess:
         if code < 0:
             return f"the decoder died of {signal.Signals(-code).name}"
         return f"the decoder ended with exit code {code}"
+
+
+def _nameless_file() -> int:
+    """Returns an open file that is gone when it is closed: in memory, where the system has such, so that no photo is
+    ever written to a disk on its way."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("photo")
+    with tempfile.TemporaryFile() as stream:
+        return os.dup(stream.fileno())

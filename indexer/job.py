@@ -17,9 +17,10 @@ from indexer.containers import is_container
 from indexer.embedder_file import GivenEmbedder, given_embedder
 from indexer.face import default_detector
 from indexer.limits import Limits
-from indexer.locations import readable
+from indexer.locations import Source, folder_of, parse_source, readable, suffix_of, whole
 
 GALLERY_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+LIST_SUFFIXES = (".csv", ".parquet")
 SEGMENT_PHOTOS = 512
 SMALLEST_SEGMENT = 16
 SEGMENTS_A_WORKER = 8  # fewer leave a worker idle at the end of a small archive
@@ -45,18 +46,18 @@ def require_gallery_name(name: str) -> str:
 class IndexJob:
     """One archive into one gallery.
 
-    archive: a folder, a .zip or .tar file, or a CSV or Parquet list with a column `photo`. root: the folder that
-    relative photos start from and that no photo may lead out of; the archive's own folder unless given.
-    folder_subjects: in a folder, zip or tar file, `subject/photo` names the subject. embedder: the file of another
-    embedder than the built-in one. mirrored: see indexer.models.Model. segment_photos: photos a segment, 0 for a size
-    that suits the archive. workers: processes, 0 for one a core.
+    archive: a folder, a .zip or .tar file, or a CSV or Parquet list with a column `photo`, here or in an object store.
+    root: the folder that relative photos start from and that no photo may lead out of; the archive's own folder unless
+    given. folder_subjects: in a folder, zip or tar file, `subject/photo` names the subject. embedder: the file of
+    another embedder than the built-in one. mirrored: see indexer.models.Model. segment_photos: photos a segment, 0 for
+    a size that suits the archive. workers: processes, 0 for one a core.
     limit_rejected: highest share of looked-at photos that may be rejected before the exit code says so, 0 to 1.
     Raises InputError.
     """
 
     gallery: str
-    archive: Path
-    root: Path | None = None
+    archive: Source
+    root: Source | None = None
     folder_subjects: bool = False
     rehash: bool = False
     retry_rejected: bool = False
@@ -69,17 +70,19 @@ class IndexJob:
 
     def __post_init__(self) -> None:
         require_gallery_name(self.gallery)
-        if not self.archive.exists():
+        if isinstance(self.archive, Path) and not self.archive.exists():
             raise InputError(
                 f"archive {self.archive} does not exist; name a folder, a .zip or .tar file, or a CSV or Parquet list"
             )
-        if self.root is not None and not self.root.is_dir():
+        if isinstance(self.root, Path) and not self.root.is_dir():
             raise InputError(f"root {self.root} is not a folder; name the folder that the list's photos start from")
-        if self.folder_subjects and not (self.archive.is_dir() or is_container(self.archive)):
+        if self.root is not None and isinstance(self.archive, str) and not self.is_list:
+            raise InputError(f"root goes with a list of photos; {self.archive} is none, and holds its photos itself")
+        if self.folder_subjects and self.is_list:
             raise InputError(
                 f"folder_subjects goes with a folder, zip or tar file; {self.archive} is a list with its own subjects"
             )
-        for name, path in (("archive", self.archive.resolve()), ("root", self.archive_root)):
+        for name, path in (("archive", whole(self.archive)), ("root", self.archive_root)):
             if readable(str(path)) != str(path):
                 raise InputError(f"{name} {readable(str(path))} is not UTF-8; rename it")
         require_sizes(self.segment_photos, self.workers)
@@ -92,14 +95,26 @@ class IndexJob:
         return given_embedder(self.embedder, self.mirrored)
 
     @property
-    def archive_root(self) -> Path:
-        """The folder, links resolved, that every photo must lie in."""
+    def is_folder(self) -> bool:
+        """Whether the archive is a folder, or in a store whatever is no zip or tar file and no list by its name."""
+        if isinstance(self.archive, Path):
+            return self.archive.is_dir()
+        return suffix_of(self.archive) not in LIST_SUFFIXES and not is_container(self.archive)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the archive names its photos, which then lie elsewhere."""
+        return not self.is_folder and not is_container(self.archive)
+
+    @property
+    def archive_root(self) -> Source:
+        """The folder, links resolved, or the prefix that every photo must lie in."""
         if self.root is not None:
-            return self.root.resolve()
-        if self.archive.is_dir():
-            return self.archive.resolve()
+            return whole(self.root)
+        if self.is_folder:
+            return whole(self.archive)
         # A link may lead to a container anywhere, as it may to a folder; a list's photos start from where it is named.
-        return (self.archive.resolve() if is_container(self.archive) else self.archive).parent.resolve()
+        return folder_of(whole(self.archive) if is_container(self.archive) else self.archive)
 
     @property
     def settings_digest(self) -> str:
@@ -112,7 +127,7 @@ class IndexJob:
         return _digest(
             {
                 "gallery": self.gallery,
-                "archive": str(self.archive.resolve()),
+                "archive": str(whole(self.archive)),
                 "root": str(self.archive_root),
                 "folder_subjects": self.folder_subjects,
                 "rehash": self.rehash,
@@ -160,7 +175,8 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
         settings = _read_settings(job_file)
         for name in ("archive", "root", "embedder"):
             if settings.get(name) is not None:
-                settings[name] = str(job_file.parent / Path(str(settings[name])).expanduser())
+                source = parse_source(str(settings[name]), name)
+                settings[name] = job_file.parent / source.expanduser() if isinstance(source, Path) else source
     limits = _limits_in(settings)
     settings.update({name: value for name, value in flags.items() if value is not None})
     settings["limits"] = {**limits, **(flags.get("limits") or {})}
@@ -169,7 +185,9 @@ def read_job(job_file: Path | None, flags: dict[str, Any]) -> IndexJob:
             raise InputError(f"no {name}: give --{name}, or a job file with the line '{name}: ...'")
     for name in ("archive", "root", "embedder"):
         if settings.get(name) is not None:
-            settings[name] = Path(settings[name])
+            settings[name] = parse_source(settings[name], name)
+    if isinstance(settings.get("embedder"), str):
+        raise InputError(f"embedder {settings['embedder']} is in a store; copy it here and name the file")
     for name in ("folder_subjects", "rehash", "retry_rejected", "mirrored"):
         if not isinstance(settings.get(name, False), bool):
             raise InputError(f"{name} is {settings[name]!r}; give true or false")

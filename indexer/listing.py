@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections import Counter
@@ -14,12 +15,15 @@ from typing import Any
 import pyarrow as pa
 
 from foundation.errors import InputError, nearest
-from indexer.containers import ArchiveError, is_container, list_members
+from foundation.object_store import is_remote, open_object
+from foundation.store_errors import ObjectMissing, StoreError
+from indexer.bucket import StoredPhotos
+from indexer.containers import ArchiveError, is_container, is_photo, list_members
 from indexer.job import IndexJob
-from indexer.locations import location_of, readable
+from indexer.locations import Source, location_of, readable, suffix_of, whole
 from indexer.outcomes import Outcome
+from indexer.ranged import open_source
 from indexer.schema import LISTED
-from indexer.suffixes import PHOTO_SUFFIXES
 
 OWN_COLUMNS = ("photo", "subject", "encounter", "taken", "disposition")
 # Written by us into the list of rejections, which may come back as a list to retry.
@@ -42,28 +46,77 @@ class Listing:
 
 
 def list_archive(job: IndexJob) -> Listing:
-    """Returns what the archive holds now. Reads no photo, only sizes and times.
+    """Returns what the archive holds now. Reads no photo, only sizes and times: in a store, of one listing.
 
-    Raises InputError for a list that is malformed, ArchiveError for a folder or container that cannot be read.
+    Raises InputError for a list that is malformed, ArchiveError for a folder or container that cannot be read,
+    StoreError where the store does not let us.
     """
     left_out: Counter[str] = Counter()
-    if is_container(job.archive):
-        return _list_container(job.archive.resolve(), job.folder_subjects, left_out)
-    if job.archive.is_dir():
-        lines = _walk(job.archive.resolve(), job.folder_subjects, left_out)
-    elif job.archive.suffix.lower() == ".parquet":
-        lines = _parquet_lines(job.archive)
-    elif job.archive.suffix.lower() == ".csv":
-        lines = _csv_lines(job.archive, left_out)
+    try:
+        return _list_archive(job, left_out)
+    except ObjectMissing as error:
+        open_object(str(job.archive))[0].require()  # it may be the bucket that is not there
+        raise InputError(
+            f"archive {job.archive} does not exist; name a prefix, a .zip or .tar file, or a CSV or Parquet list"
+        ) from error
+
+
+def _list_archive(job: IndexJob, left_out: Counter[str]) -> Listing:
+    archive, root = job.archive, job.archive_root
+    if is_container(archive):
+        return _list_container(whole(archive), job.folder_subjects, left_out)
+    stored = StoredPhotos(root) if isinstance(root, str) else None
+    if stored is not None and job.is_folder:
+        lines = _described(_stored(stored, left_out), job.folder_subjects)
+    elif isinstance(archive, Path) and job.is_folder:
+        lines = _described(_walk(archive.resolve(), left_out), job.folder_subjects)
+    elif suffix_of(archive) == ".parquet":
+        lines = _parquet_lines(archive)
+    elif suffix_of(archive) == ".csv":
+        lines = _csv_lines(archive, left_out)
     else:
-        raise InputError(f"archive {job.archive} is neither a folder, a .zip or .tar file nor a .csv or .parquet list")
-    return _listing(lines, job.archive_root, left_out)
+        raise InputError(f"archive {archive} is neither a folder, a .zip or .tar file nor a .csv or .parquet list")
+    if stored is not None and job.is_list:
+        stored.list_all()
+    return _listing(lines, stored or _InFolder(str(root)), left_out)
 
 
 Line = tuple[str, dict[str, str | None]]  # where it stands, for messages; column -> text
 
 
-def _list_container(container: Path, folder_subjects: bool, left_out: Counter[str]) -> Listing:
+class _InFolder:
+    """A root on this machine. indexer.bucket.StoredPhotos is one in a store."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def path_of(self, photo: str) -> str:
+        """Returns where a photo of a list is. Raises InputError where that is no path."""
+        if "://" in photo and is_remote(photo):
+            raise InputError(
+                f"photo {photo} is in a store and the root {self._root} is a folder; give root as s3://..."
+            )
+        return os.path.normpath(os.path.join(self._root, photo))
+
+    def relative(self, path: str) -> str:
+        """Returns a path from the root on, or as it is where it lies elsewhere."""
+        return os.path.relpath(path, self._root) if path.startswith(self._root + os.sep) else path
+
+    def about(self, path: str) -> tuple[int, int]:
+        """Returns a file's size and the time of its change in nanoseconds; -1 and 0 where it is not there."""
+        try:
+            about = os.stat(path)
+        except (OSError, ValueError):
+            return -1, 0
+        return about.st_size, about.st_mtime_ns
+
+
+def _described(paths: Iterator[str], folder_subjects: bool) -> Iterator[Line]:
+    for path in paths:
+        yield path, {"photo": path, "subject": _folder_subject(path, folder_subjects)}
+
+
+def _list_container(container: Source, folder_subjects: bool, left_out: Counter[str]) -> Listing:
     found = list_members(container, left_out)
     last = {one.name: number for number, one in enumerate(found)}
     rows, repeated = [], []
@@ -99,19 +152,18 @@ def _table(rows: list[tuple[Any, ...]]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=LISTED)
 
 
-def _listing(lines: Iterator[Line], root: Path, left_out: Counter[str]) -> Listing:
+def _listing(lines: Iterator[Line], root: _InFolder | StoredPhotos, left_out: Counter[str]) -> Listing:
     rows: list[tuple[Any, ...]] = []
     tables = []
     first: dict[str, tuple[str, str | None]] = {}
     repeated = []
-    start = str(root)
     for where, line in lines:
         photo = line.get("photo")
         if not photo:
             raise InputError(f"{where}: column 'photo' is empty; name a file or take the line out")
         if "\0" in photo:
             raise InputError(f"{where}: photo {photo!r} holds a zero byte, which no file name can")
-        path = os.path.normpath(os.path.join(start, photo))
+        path = root.path_of(photo)
         location = location_of(path)
         if location in first:
             line_before, subject = first[location]
@@ -121,24 +173,17 @@ def _listing(lines: Iterator[Line], root: Path, left_out: Counter[str]) -> Listi
             repeated.append((readable(photo), line.get("subject"), detail))
             continue
         first[location] = where, line.get("subject")
-        size, modified = _stat(path)
-        relative = os.path.relpath(path, start) if path.startswith(start + os.sep) else path
-        rows.append(_row(location, relative, size, modified, None, line))
+        size, modified = root.about(path)
+        rows.append(_row(location, root.relative(path), size, modified, None, line))
         if len(rows) == BATCH:  # Arrow holds them in a tenth of the space
             tables.append(_table(rows))
             rows = []
     return Listing(pa.concat_tables([*tables, _table(rows)]), repeated, left_out)
 
 
-def _stat(path: str) -> tuple[int, int]:
-    try:
-        about = os.stat(path)
-    except (OSError, ValueError):
-        return -1, 0
-    return about.st_size, about.st_mtime_ns
+def _walk(folder: Path, left_out: Counter[str]) -> Iterator[str]:
+    """Yields the photos below a folder, a folder's own before those of its folders."""
 
-
-def _walk(folder: Path, folder_subjects: bool, left_out: Counter[str]) -> Iterator[Line]:
     def stop(error: OSError) -> None:
         raise ArchiveError(
             f"folder {error.filename} cannot be read ({error.strerror}); mend its permissions"
@@ -150,52 +195,64 @@ def _walk(folder: Path, folder_subjects: bool, left_out: Counter[str]) -> Iterat
             if os.path.islink(os.path.join(parent, name)):
                 left_out["linked folders"] += 1
         for name in sorted(names):
-            suffix = os.path.splitext(name)[1].lower()
-            if suffix not in PHOTO_SUFFIXES:
-                left_out[suffix or "(none)"] += 1
-                continue
-            path = os.path.relpath(os.path.join(parent, name), folder)
-            yield path, {"photo": path, "subject": _folder_subject(path, folder_subjects)}
+            if is_photo(name, left_out):
+                yield os.path.relpath(os.path.join(parent, name), folder)
 
 
-def _csv_lines(path: Path, left_out: Counter[str]) -> Iterator[Line]:
+def _stored(photos: StoredPhotos, left_out: Counter[str]) -> Iterator[str]:
+    """Yields the photos below a prefix, in the order of the same folder's walk: a copy of it makes the same gallery."""
+    photos.list_all()
+    named = [name for name in photos.names() if is_photo(name, left_out)]
+    if not named:
+        others = ", ".join(f"{count:,} {suffix}" for suffix, count in left_out.items()) or "nothing at all"
+        raise ArchiveError(f"{photos.root} holds no photo ({others}); name the prefix that the photos lie below")
+    yield from named
+
+
+def _csv_lines(path: Source, left_out: Counter[str]) -> Iterator[Line]:
+    name = os.path.basename(str(path))
     try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
+        with io.TextIOWrapper(open_source(path), encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             columns = reader.fieldnames or []
             _require_photo_column(list(columns), path)
             for line in reader:
-                where = f"{path.name} line {reader.line_num}"
+                where = f"{name} line {reader.line_num}"
                 if None in line or None in line.values():
                     raise InputError(f"{where} has not the {len(columns)} columns of its header; mend the line")
                 if line.get("rejected_as") == Outcome.DUPLICATE:
                     # Of a list of rejections: its photo is held, maybe with the columns of another line than this.
                     left_out["lines rejected as DUPLICATE"] += 1
                     continue
-                yield where, {name: text or None for name, text in line.items() if name not in OUR_COLUMNS}
+                yield where, {column: text or None for column, text in line.items() if column not in OUR_COLUMNS}
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}); save the list as UTF-8") from error
     except csv.Error as error:
         raise InputError(f"{path} line {reader.reader.line_num} is not valid CSV ({error})") from error
+    except StoreError:
+        raise
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
 
 
-def _parquet_lines(path: Path) -> Iterator[Line]:
+def _parquet_lines(path: Source) -> Iterator[Line]:
     import pyarrow.parquet as pq
 
+    name = os.path.basename(str(path))
     try:
-        with pq.ParquetFile(path) as source:
+        with pq.ParquetFile(open_source(path) if isinstance(path, str) else path) as source:
             _require_photo_column(source.schema_arrow.names, path)
             number = 0
             for batch in source.iter_batches():
                 for line in batch.to_pylist():
                     number += 1
-                    texts = {name: None if value is None else _text(value) or None for name, value in line.items()}
+                    texts = {column: None if value is None else _text(value) or None for column, value in line.items()}
                     yield (
-                        f"{path.name} row {number}",
-                        {name: text for name, text in texts.items() if name not in OUR_COLUMNS},
+                        f"{name} row {number}",
+                        {column: text for column, text in texts.items() if column not in OUR_COLUMNS},
                     )
+    except StoreError:
+        raise
     except (pa.ArrowException, ValueError, OSError) as error:
         raise InputError(f"{path} is not a readable Parquet file ({error})") from error
 
@@ -206,7 +263,7 @@ def _text(value: Any) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _require_photo_column(columns: list[str], path: Path) -> None:
+def _require_photo_column(columns: list[str], path: Source) -> None:
     if "photo" not in columns:
         raise InputError(
             f"{path} has no column 'photo'{nearest('photo', columns)} (columns: {', '.join(columns) or 'none'})"

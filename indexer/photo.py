@@ -7,7 +7,7 @@ import math
 import os
 import stat
 import warnings
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,9 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from indexer.containers import read_member
 from indexer.limits import Limits
-from indexer.locations import Member, Photo, readable
+from indexer.locations import Fetched, Member, Photo, readable
+from indexer.members import fetch_member, unpack_member
 from indexer.outcomes import Outcome, Rejection
 from indexer.tiff import require_short_directory
 
@@ -29,11 +29,16 @@ Image.MAX_IMAGE_PIXELS = None
 
 
 def read_photo(photo: Photo, root: Path | None, limits: Limits) -> bytes:
-    """Returns the file's or member's bytes.
+    """Returns the file's or member's bytes. What was fetched before is closed.
 
     root: the folder that the path, links resolved, must lie in; None where any place will do.
     Raises Rejection: MISSING_FILE, UNREADABLE_FILE, OUTSIDE_ARCHIVE or IMAGE_TOO_LARGE.
     """
+    if isinstance(photo, Fetched):
+        with open(photo.handle, "rb") as stream:
+            stream.seek(0)  # its place is shared with whoever handed it over, to an earlier helper maybe
+            content = stream.read()
+        return content if photo.member is None else unpack_member(content, photo.member, limits.max_bytes)
     path = photo.container if isinstance(photo, Member) else photo
     if root is not None:
         real = os.path.realpath(path)
@@ -47,7 +52,8 @@ def read_photo(photo: Photo, root: Path | None, limits: Limits) -> bytes:
             if not stat.S_ISREG(about.st_mode):
                 raise Rejection(Outcome.UNREADABLE_FILE, "is not a regular file")
             if isinstance(photo, Member):
-                return read_member(handle, photo, limits.max_bytes)
+                block = fetch_member(photo, limits.max_bytes, partial(os.pread, handle))
+                return unpack_member(block, photo, limits.max_bytes)
             if about.st_size > limits.max_bytes:
                 raise Rejection(Outcome.IMAGE_TOO_LARGE, f"{about.st_size:,} bytes; the limit is {limits.max_bytes:,}")
             with open(handle, "rb", closefd=False) as stream:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from foundation.files import digest_file
 from indexer.extractor import FaceExtractor
 from indexer.limits import Limits
-from indexer.locations import Member, photo_at
+from indexer.locations import photo_at
 from indexer.outcomes import NOT_REJECTED, Outcome
 from indexer.schema import DESCRIBING
 from indexer.table import read_rows
@@ -92,10 +90,11 @@ def _rehashed(listed: pa.Table, known: pa.Table, stale: np.ndarray, limits: Limi
     """Tells which of the photos that are not stale yet have other bytes than the held ones."""
     other = np.zeros(len(stale), dtype=bool)
     locations, places, digests = listed["location"], listed["place"], known["photo_digest"]
-    with FaceExtractor(None, limits) as helper:
-        for row in map(int, np.flatnonzero(~stale)):
-            photo = photo_at(locations[row].as_py(), places[row].as_py())
-            other[row] = _digest(photo, helper) != digests[row].as_py()
+    rows = list(map(int, np.flatnonzero(~stale)))
+    photos = (photo_at(locations[row].as_py(), places[row].as_py()) for row in rows)
+    with FaceExtractor(None, limits) as extractor:
+        for row, digest in zip(rows, extractor.digest_each(photos), strict=True):
+            other[row] = digest != digests[row].as_py()
     return other
 
 
@@ -108,14 +107,3 @@ def _orphans(known: pa.Table, held: pa.Table) -> np.ndarray:
         pc.equal(originals["photo_digest"], known["photo_digest"]),
     )
     return _truths(pc.equal(known["outcome"], Outcome.DUPLICATE.value)) & ~_truths(whole)
-
-
-def _digest(photo: str | Member, helper: FaceExtractor) -> str:
-    """Returns the SHA-256 of a photo's bytes, empty where they cannot be read. Strangers' bytes are inflated in the
-    helper only."""
-    if isinstance(photo, Member):
-        return helper.digest_photo(photo)
-    try:
-        return digest_file(Path(photo))
-    except OSError:
-        return ""

@@ -6,7 +6,6 @@ import io
 import json
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +17,7 @@ from indexer.gallery import Gallery, GalleryError, read_sealed, write_sealed
 from indexer.job import IndexJob, segment_size
 from indexer.limits import Limits
 from indexer.listing import Listing, list_archive
+from indexer.locations import Source, parse_source, whole
 from indexer.models import Model, installed_model
 from indexer.plan import Plan, make_plan
 from indexer.schema import LISTED
@@ -40,7 +40,7 @@ class Run:
     folder: Place
     job_digest: str
     archive: str
-    root: Path
+    root: Source
     limits: Limits
     settings_digest: str
     model: Model
@@ -78,7 +78,8 @@ def open_run(folder: Place) -> Run:
     values = {name: value for name, value in content.items() if name != "seal"}
     try:
         values["repeated"] = [tuple(one) for one in values["repeated"]]
-        values |= {"folder": folder, "root": Path(values["root"]), "limits": Limits(**values["limits"])}
+        root, limits = parse_source(values["root"]), Limits(**values["limits"])
+        values |= {"folder": folder, "root": root, "limits": limits}
         return Run(**{**values, "model": Model.from_json(values["model"])})
     except (KeyError, TypeError) as error:
         raise GalleryError(
@@ -135,7 +136,7 @@ def start_run(gallery: Gallery, job: IndexJob, workers: int) -> Run:
         plan.updates,
         segment_size(plan.work.num_rows, workers, job.segment_photos),
         job_digest=job.digest,
-        archive=str(job.archive.resolve()),
+        archive=str(whole(job.archive)),
         root=job.archive_root,
         limits=job.limits,
         settings_digest=job.settings_digest,

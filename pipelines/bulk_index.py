@@ -227,7 +227,8 @@ def _run_pipeline(
     if failures:
         left = len(undone_segments(run))
         whole = " ".join(f"{type(failures[0]).__name__}: {failures[0]}".split())
-        said = whole if len(whole) <= 300 else f"{type(failures[0]).__name__}: ... {whole[-280:]}"
+        ours = isinstance(failures[0], AfterfactError)  # one line already, with its own remedy
+        said = whole if ours or len(whole) <= 300 else f"{type(failures[0]).__name__}: ... {whole[-280:]}"
         remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in whole), "")
         raise PipelineError(
             f"the runner stopped with {left} of {run.segments} segments to do ({said}); what is done is kept: "

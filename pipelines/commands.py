@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from indexer.run import Run
     from pipelines.bulk_index import Indexed
 
-_FOLDER_OR_LIST = click.Path(path_type=Path)
+_FOLDER_OR_LIST = click.Path(path_type=str)  # or a URL, which Path would mangle
 
 
 @click.command(cls=WithBeamFlags, context_settings=CONTEXT)
@@ -41,9 +41,11 @@ _FOLDER_OR_LIST = click.Path(path_type=Path)
 @click.option(
     "--archive",
     type=_FOLDER_OR_LIST,
-    help="A folder, a .zip or .tar file, or a CSV or Parquet list with a column 'photo'.",
+    help="A folder, a .zip or .tar file, a CSV or Parquet list with a column 'photo'; or an s3:// or gs:// URL of one.",
 )
-@click.option("--root", type=_FOLDER_OR_LIST, help="Folder that the list's photos start from. Default: the list's own.")
+@click.option(
+    "--root", type=_FOLDER_OR_LIST, help="Folder or URL that the list's photos start from. Default: the list's own."
+)
 @click.option(
     "--folder-subjects",
     is_flag=True,

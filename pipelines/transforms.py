@@ -15,6 +15,7 @@ from apache_beam.metrics import Metrics
 from indexer.embedder import Embedder
 from indexer.extractor import FaceExtractor
 from indexer.limits import Limits
+from indexer.locations import Source
 from indexer.models import Alignment, Model, find_network
 from indexer.run import Run
 from indexer.segment import (
@@ -68,7 +69,7 @@ class ReadSegments(beam.PTransform):
 class ExtractFaces(beam.PTransform):
     """Segment -> Segment with an extraction a photo, made in a helper process, one a worker."""
 
-    root: str
+    root: Source
     limits: Limits
     alignment: Alignment
     heartbeat: Heartbeat | None = None
@@ -79,14 +80,14 @@ class ExtractFaces(beam.PTransform):
 
 
 class _Extract(beam.DoFn):
-    def __init__(self, root: str, limits: Limits, alignment: Alignment, heartbeat: Heartbeat | None) -> None:
+    def __init__(self, root: Source, limits: Limits, alignment: Alignment, heartbeat: Heartbeat | None) -> None:
         self._root = root
         self._limits = limits
         self._alignment = alignment
         self._beat = heartbeat.beat if heartbeat else lambda: None
 
     def setup(self) -> None:
-        self._extractor = FaceExtractor(Path(self._root), self._limits, alignment=self._alignment)
+        self._extractor = FaceExtractor(self._root, self._limits, alignment=self._alignment)
         self._extractor.start()
 
     def process(self, segment: Segment) -> Iterator[Segment]:
@@ -154,7 +155,7 @@ class IndexSegments(beam.PTransform):
     heartbeat: Heartbeat | None = None
 
     def expand(self, references: beam.PCollection[SegmentReference]) -> beam.PCollection:
-        root, limits, model = str(self.run.root), self.run.limits, self.run.model
+        root, limits, model = self.run.root, self.run.limits, self.run.model
         return (
             references
             | "ReadSegments" >> ReadSegments()

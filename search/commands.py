@@ -279,6 +279,8 @@ def _write_report(session: SearchSession, lead: Lead, photo: Path, report: Path,
     except OSError as error:
         raise AfterfactError(f"lead sheet {path} cannot be written ({error.strerror}); name another file") from error
     click.echo(f"Lead sheet written to {printable(str(path))}", err=True)
+    if session.store_error is not None:
+        click.echo(f"afterfact search: it lacks pictures of candidates: {session.store_error}", err=True)
     return readable(str(path))
 
 

@@ -19,7 +19,7 @@ def write_lead_sheet(path: Path, lead: Lead, probe: Path, session: SearchSession
 
     Raises OSError where path cannot be written.
     """
-    crops = [session.crop(candidate) for candidate in lead.candidates]
+    crops = session.crops(lead.candidates)
     page = render_lead_sheet(lead, session.crop_probe(probe, lead.probe), crops)
     write_whole(path, page.encode(), mode=0o600)
 

@@ -80,6 +80,7 @@ class SearchSession:
         self._credential = credential
         self._request = request
         self._looker = Looker(helper, models_folder(home), device)
+        self.store_error: StoreError | None = None  # why the last crops() has none, where a store is at fault
         self._gate: Gate | None = None
         self._faces: GalleryFaces | None = None
 
@@ -178,10 +179,16 @@ class SearchSession:
             self._gate.handed_out()
 
     def crop(self, candidate: Candidate) -> bytes | None:
-        """Returns a JPEG of a candidate's face, or None where its photo is gone or holds another picture now."""
+        """Returns what crops() returns for one candidate."""
+        return self.crops([candidate])[0]
+
+    def crops(self, candidates: Sequence[Candidate]) -> list[bytes | None]:
+        """Returns a JPEG of each candidate's face, or None where its photo is gone or holds another picture now."""
+        faces = [(photo_at(one.location, one.place), one.box, one.photo_digest) for one in candidates]
         with self._looker.extractor() as extractor:
-            photo = photo_at(candidate.location, candidate.place)
-            return extractor.crop_face(photo, candidate.box, candidate.photo_digest)
+            cropped = list(extractor.crop_faces(faces))
+            self.store_error = extractor.store_error
+            return cropped
 
     def crop_probe(self, path: Path, probe: Probe) -> bytes | None:
         """Returns a JPEG of the probe's searched face."""

@@ -13,11 +13,12 @@ import zlib
 import pytest
 
 from foundation.errors import InputError
-from indexer.containers import CHANGED, ArchiveError
+from indexer.containers import ArchiveError
 from indexer.job import IndexJob
 from indexer.limits import Limits
 from indexer.listing import list_archive
 from indexer.locations import Member, location_of, photo_at
+from indexer.members import CHANGED
 from indexer.outcomes import Outcome, Rejection
 from indexer.photo import read_photo
 

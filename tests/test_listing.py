@@ -195,5 +195,9 @@ def test_locations_carry_any_name_and_no_other_scheme():
     for name in ("/a b/%20.jpg", "/new\nline", "/é😀", os.fsdecode(b"/\xff\xfe")):
         assert photo_at(location_of(name)) == name
     assert readable(os.fsdecode(b"/\xff")) == r"/\xff"
-    with pytest.raises(InputError, match="is not a file:// URI"):
-        photo_at("s3://bucket/a.jpg")
+    for url in ("s3://bucket/a b/%20#?.jpg", "gs://bucket/new\nline"):
+        assert photo_at(location_of(url)) == url
+        assert photo_at(location_of(url, "a#b.jpg"), "place") == (url, "a#b.jpg", "place")
+    assert location_of("s3://bucket/a b#c.jpg") == "s3://bucket/a%20b%23c.jpg"
+    with pytest.raises(InputError, match="is no URI of file://, s3://, gs://"):
+        photo_at("az://bucket/a.jpg")
