@@ -1,4 +1,4 @@
-"""The files that search reads: a flat FAISS index of one table version, its labels, and index.json."""
+"""The files that search reads: a flat FAISS index of one table version, its labels, its calibration, and index.json."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from foundation.files import digest_file, sync_folder, sync_tree
 from foundation.memory import give_back_memory
-from indexer.gallery import FACES, INDEX_FORMAT, LABELS, Gallery, GalleryError, write_sealed
+from indexer.calibrating import write_calibration
+from indexer.gallery import CALIBRATION, FACES, INDEX_FORMAT, LABELS, Gallery, GalleryError, write_sealed
 from indexer.schema import LABELS as LABEL_COLUMNS
 from indexer.table import ACCOUNT, count_outcomes, is_enrolled, read_batches, table_files
 from indexer.weights import DIMENSION
@@ -36,6 +37,7 @@ def build_index(gallery: Gallery, table: Any) -> None:
     with pa.memory_map(str(folder / LABELS)) as source:  # sorting them took several times the space that they take
         labels = pa.ipc.open_file(source).read_all()
     write_faces(folder / FACES, labels.num_rows, enrolled_vectors(table, gallery.table, labels))
+    write_calibration(folder, gallery.name, number)
     sync_tree(folder)
     write_sealed(folder / "index.json", _about(gallery, table, labels))
     sync_folder(gallery.index)
@@ -126,7 +128,7 @@ def _about(gallery: Gallery, table: Any, labels: pa.Table) -> dict[str, Any]:
         "subjects": len(labels["subject"].combine_chunks().drop_null().unique()),
         "outcomes": count_outcomes(table),
         "account": account,
-        "files": {name: _file(gallery.index / str(number) / name) for name in (FACES, LABELS)},
+        "files": {name: _file(gallery.index / str(number) / name) for name in (FACES, LABELS, CALIBRATION)},
         "table_files": _table_digests(gallery, table, account.get("rolled_back_to")),
     }
 

@@ -1,0 +1,59 @@
+"""Making a version's calibration: a sample of its faces is searched, and the distances of wrong neighbours are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from indexer.calibration import DIGITS, FORMAT
+from indexer.gallery import CALIBRATION, FACES, LABELS, write_sealed
+from indexer.nearest_wrong import UNNAMED, nearest_wrong, number_subjects, sample_faces
+from indexer.weights import DIMENSION
+
+PROBES = 10_000
+"""At most so many of a gallery's faces are searched: of that many, thirty errors support an FPIR of 0.003, the lowest
+that NIST FRTE reports for investigations."""
+
+
+def open_faces(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a version's float32 (n, 128) embeddings, mapped, not read, and its subjects as number_subjects() gives
+    them. folder: that holds its FAISS file and its labels."""
+    with pa.memory_map(str(folder / LABELS)) as source:
+        subjects = number_subjects(pa.ipc.open_file(source).read_all()["subject"])
+    path, shape = folder / FACES, (len(subjects), DIMENSION)
+    if not len(subjects):
+        return np.zeros(shape, np.float32), subjects
+    header = path.stat().st_size - 4 * DIMENSION * len(subjects)
+    return np.memmap(path, "<f4", "r", header, shape), subjects
+
+
+def write_calibration(folder: Path, gallery: str, version: int) -> None:
+    """Writes the calibration of the version whose search files are in folder."""
+    write_sealed(folder / CALIBRATION, calibrate(*open_faces(folder), gallery, version))
+
+
+def calibrate(faces: np.ndarray, subjects: np.ndarray, gallery: str, version: int) -> dict[str, Any]:
+    """Returns the content of a version's calibration. faces, subjects: as open_faces() gives them.
+
+    A face without a subject is searched, and never a probe: nobody could leave its own other photos out. The sample is
+    drawn by the version's number, so that calibrating twice gives the same.
+    """
+    probes = sample_faces(subjects, PROBES, seed=version)
+    found = np.sort(nearest_wrong(faces, subjects, probes))
+    texts = [f"{one:.{DIGITS}f}" for one in found[np.isfinite(found)]]
+    width = max(map(len, texts), default=0)
+    return {
+        "format": FORMAT,
+        "gallery": gallery,
+        "version": version,
+        "faces": len(subjects),
+        "subjects": int(subjects.max(initial=UNNAMED)) + 1,
+        "without_subject": int((subjects == UNNAMED).sum()),
+        "probes": len(texts),
+        "seed": version,
+        "width": width,  # texts of one length, so that a search need not read them all
+        "distances": " ".join(text.rjust(width, "0") for text in texts),
+    }
