@@ -11,6 +11,7 @@ PACKAGES = [
     "access.ledger",
     "configs",
     "demo",
+    "evaluation",
     "foundation",
     "indexer",
     "pipelines",

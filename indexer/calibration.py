@@ -100,8 +100,8 @@ class Rate:
         return {
             "errors": self.errors,
             "probes": self.probes,
-            "fpir": f"{self.found:.6f}" if self.told and self.supported else None,
-            "fpir_at_most": f"{self.at_most:.6f}" if self.told else None,
+            "fpir": format_share(self.found) if self.told and self.supported else None,
+            "fpir_at_most": format_share(self.at_most) if self.told else None,
             "says": self.sentence,
         }
 
@@ -132,7 +132,7 @@ class Calibration:
         return self._distance(max(math.ceil(share * self.probes), 1) - 1)
 
     def _within(self, distance: float) -> int:
-        # Texts of one length are found by halving: nothing is parsed but what is looked at, a search being short of time.
+        # Texts of one length are found by halving: only what is looked at is parsed, a search being short of time.
         return bisect_right(range(self.probes), distance, key=self._distance)
 
     def _distance(self, rank: int) -> float:
@@ -142,8 +142,8 @@ class Calibration:
 
 @functools.cache
 def upper_limit(errors: int, probes: int) -> float:
-    """Returns the one-sided 95% upper limit of a rate of which `errors` in `probes` trials were seen, fewer than probes:
-    Clopper and Pearson's, at which so few errors would be seen one time in twenty. With none it is about 3 / probes."""
+    """Returns the one-sided 95% upper limit of a rate of which `errors` (fewer than probes) were seen: Clopper and
+    Pearson's, at which so few would be seen one time in twenty. With none it is about 3 / probes."""
     low, high = errors / probes, 1.0
     for _ in range(50):
         middle = (low + high) / 2
@@ -163,6 +163,11 @@ def grown(rate: float, times: float) -> float:
     wrong neighbour already is likelier to get another.
     """
     return 1.0 if rate >= 1 else -math.expm1(times * math.log1p(-rate))
+
+
+def format_share(share: float) -> str:
+    """Returns a share as everywhere told to machines: a text, as in the ledger, of six decimals."""
+    return f"{share:.6f}"
 
 
 def _two_digits(number: float, rounding: Callable[[float], int]) -> int:

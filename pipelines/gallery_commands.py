@@ -1,4 +1,4 @@
-"""`afterfact gallery`: what galleries there are, whether they are whole, back to an earlier version, other limits."""
+"""`afterfact gallery`: what galleries there are, whether they are whole, earlier versions, other limits, duplicates."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from foundation.terminal import (
     print_table,
     read_credential,
 )
+from pipelines.duplicates_command import duplicates
 from pipelines.requalify_command import requalify
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.group(context_settings=CONTEXT)
 def gallery() -> None:
-    """List, show, verify, roll back and requalify galleries.
+    """List, show, verify, roll back and requalify galleries; find one person under two subjects.
 
     \b
     Example:
@@ -35,6 +36,7 @@ def gallery() -> None:
 
 
 gallery.add_command(requalify)
+gallery.add_command(duplicates)
 
 
 def _read(context: click.Context, name: str, credential_file: Path | None) -> Gallery:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from indexer.calibration import read_calibration
 from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version
 from indexer.models import installed_model
 from indexer.weights import DIMENSION
@@ -29,12 +30,14 @@ TOGETHER = 8  # probes from which matrix products are faster: they cost as much 
 class GalleryFaces:
     """One version's faces, mapped, not read. Private to this room: search.session is the way in.
 
+    calibration: what its distances mean; None where nobody calibrated the version.
     Raises GalleryError where the version's model, dimension or files do not fit.
     """
 
     def __init__(self, gallery: Gallery) -> None:
         self.version = gallery.version()
         _require_fit(self.version)
+        self.calibration = read_calibration(self.version)
         import faiss
 
         # One probe is compared on one thread whatever this says: a second one only spins beside it, and takes the core

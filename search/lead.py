@@ -10,7 +10,7 @@ from indexer.extraction import Extraction
 from indexer.face import Face
 from indexer.locations import readable
 from indexer.quality import Quality
-from search.advice import advise
+from search.advice import advise, remarks_on
 from search.candidates import Candidate
 
 NOTICE = (
@@ -55,7 +55,11 @@ def describe_probe(path: Path, extraction: Extraction, face: Face) -> Probe:
 
 @dataclass(frozen=True)
 class Lead:
-    """The answer to one probe, recorded as one ledger entry before it exists. time: of the entry, UTC."""
+    """The answer to one probe, recorded as one ledger entry before it exists. time: of the entry, UTC.
+
+    sampled: of how many of the gallery's own faces the rates are told; None where the version is not calibrated.
+    cut_off: the FPIR beyond which candidates are marked, where a licence or who asks has one.
+    """
 
     probe: Probe
     candidates: list[Candidate]
@@ -64,6 +68,8 @@ class Lead:
     version: int
     published: str
     faces_searched: int
+    sampled: int | None
+    cut_off: str | None
     model: dict[str, Any]
     tenant: str
     kind: str
@@ -77,6 +83,16 @@ class Lead:
     head: str
     notice: str = field(default=NOTICE)
 
+    @property
+    def is_chance(self) -> bool:
+        """Whether even rank 1 is no nearer than chance gives."""
+        return bool(self.candidates) and (rate := self.candidates[0].rate) is not None and rate.is_chance
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the list's distances mean, in whole sentences; the mark of a list that chance gives comes first."""
+        return remarks_on(self.candidates, self.sampled, self.cut_off, self.version, self.is_chance)
+
     def as_json(self) -> dict[str, Any]:
         """Returns the lead for machines; distances are texts, as in the ledger."""
         whole = {name: value for name, value in asdict(self).items() if name not in ("probe", "candidates")}
@@ -84,5 +100,10 @@ class Lead:
             "outcome": "CANDIDATES",
             **whole,
             "probe": asdict(self.probe),
-            "candidates": [candidate.as_json() for candidate in self.candidates],
+            "candidates": [
+                {**candidate.as_json(), "beyond_cut_off": candidate.beyond(self.cut_off)}
+                for candidate in self.candidates
+            ],
+            "is_chance": self.is_chance,
+            "remarks": self.remarks,
         }

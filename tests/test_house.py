@@ -10,7 +10,7 @@ import pytest
 import afterfact
 
 HOUSE = Path(afterfact.__file__).parent
-ROOMS = ("access", "demo", "foundation", "indexer", "pipelines", "search", "configs")
+ROOMS = ("access", "demo", "evaluation", "foundation", "indexer", "pipelines", "search", "configs")
 OURS = {*ROOMS, "afterfact"}
 MODULES = sorted(path for room in ROOMS for path in (HOUSE / room).rglob("*.py"))
 SOURCES = [HOUSE / "afterfact.py", *MODULES]
@@ -24,6 +24,7 @@ MAY = {
     "access": {"foundation"},
     "search": {"foundation", "indexer", "access"},
     "pipelines": {"foundation", "indexer", "access"},
+    "evaluation": {"foundation", "indexer", "access"},
     "demo": {"foundation"},
 }
 MUST_NOT = {
@@ -89,6 +90,12 @@ def test_only_search_opens_the_faces_of_a_gallery():
     opening = {named(path) for path in SOURCES if any(name.startswith("search.faces") for name in imports(path))}
 
     assert opening == {"search/session.py", "search/candidates.py"}
+
+
+def test_only_the_gated_command_asks_for_the_nearest_pairs_of_a_gallery():
+    asking = {named(path) for path in SOURCES if any(name.startswith("indexer.near_pairs") for name in imports(path))}
+
+    assert asking == {"pipelines/duplicates_command.py"}
 
 
 def public(tree):

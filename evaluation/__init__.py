@@ -1,0 +1,1 @@
+"""Error rates: how often this software is wrong on photos whose subjects are known."""
