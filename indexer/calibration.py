@@ -61,7 +61,7 @@ class Rate:
 
     @property
     def at_most(self) -> float:
-        """The upper limit of the rate, grown to `times` the size."""
+        """The upper limit of a rate that too few errors support, grown to `times` the size."""
         probes = math.floor(self.probes / self.weight)
         errors = math.ceil(self.errors / self.weight)
         return grown(upper_limit(errors, probes), self.times) if errors < probes else 1.0
@@ -101,7 +101,7 @@ class Rate:
             "errors": self.errors,
             "probes": self.probes,
             "fpir": format_share(self.found) if self.told and self.supported else None,
-            "fpir_at_most": format_share(self.at_most) if self.told else None,
+            "fpir_at_most": format_share(self.at_most) if self.told and not self.supported else None,
             "says": self.sentence,
         }
 
@@ -142,8 +142,8 @@ class Calibration:
 
 @functools.cache
 def upper_limit(errors: int, probes: int) -> float:
-    """Returns the one-sided 95% upper limit of a rate of which `errors` (fewer than probes) were seen: Clopper and
-    Pearson's, at which so few would be seen one time in twenty. With none it is about 3 / probes."""
+    """Returns the one-sided 95% upper limit of a rate of which `errors` were seen, few and fewer than probes: Clopper
+    and Pearson's, at which so few would be seen one time in twenty. With none it is about 3 / probes."""
     low, high = errors / probes, 1.0
     for _ in range(50):
         middle = (low + high) / 2

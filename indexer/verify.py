@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from foundation.errors import AfterfactError
 from foundation.files import digest_file
-from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version, read_sealed, sealed_text
+from indexer.calibration import read_calibration
+from indexer.gallery import CALIBRATION, FACES, LABELS, Gallery, GalleryError, Version, read_sealed, sealed_text
 from indexer.models import installed_model
 from indexer.search_files import enrolled_labels, enrolled_vectors
 from indexer.table import count_outcomes, open_table
@@ -62,6 +63,7 @@ def _checks(gallery: Gallery, numbers: list[int]) -> Iterator[Finding]:
         ]
         yield from stated
         yield _attempt(f"version {number}: model", partial(_model, version))
+        yield _attempt(f"version {number}: calibration", partial(_calibration, version))
         if any(finding.problem for finding in stated):
             continue  # a file that is not as it was written can crash its reader
         yield _attempt(f"version {number}: index against table", partial(_index_against_table, gallery, version))
@@ -104,6 +106,12 @@ def _model(version: Version) -> str:
     if version.model_digest == installed.digest:
         return ""
     return f"made by model {version.model_digest[:12]}; this installation's is {installed.digest[:12]}"
+
+
+def _calibration(version: Version) -> str:
+    """Says what is wrong with a calibration, be it the publisher's or one that was made later. A version may have none."""
+    made = read_calibration(version)
+    return _spacing(version.folder / CALIBRATION, made.about) if made else ""
 
 
 def _index_against_table(gallery: Gallery, version: Version) -> str:

@@ -74,7 +74,7 @@ def remarks_on(
         )
     if sampled is not None:
         told.append(
-            f"By chance: seen with {sampled:,} of this gallery's own faces, each searched without its own subject. "
-            "It holds for photos like those; a worse probe, or people unlike those, change it."
+            "By chance: how many people who are not in this gallery get one this close, as seen with "
+            f"{sampled:,} of its own faces, each searched without its own subject; other photos or people change it."
         )
     return told

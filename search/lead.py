@@ -68,8 +68,6 @@ class Lead:
     version: int
     published: str
     faces_searched: int
-    sampled: int | None
-    cut_off: str | None
     model: dict[str, Any]
     tenant: str
     kind: str
@@ -81,6 +79,8 @@ class Lead:
     time: str
     entry: int
     head: str
+    sampled: int | None = None
+    cut_off: str | None = None
     notice: str = field(default=NOTICE)
 
     @property
