@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,8 @@ def _levels(version: Version, calibration: Calibration) -> list[dict[str, Any]]:
     from indexer.calibrating import foretell, open_faces
     from indexer.calibration import format_share
 
-    distances = [calibration.distance_at(share) for share in SHARES if calibration.probes]
+    # Distances are shown with four decimals, and the rates are of what is shown.
+    distances = [math.ceil(1e4 * calibration.distance_at(share)) / 1e4 for share in SHARES if calibration.probes]
     distances = [one for one in distances if calibration.rate(one).supported and calibration.rate(one).told]
     if not distances:
         return []

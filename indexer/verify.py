@@ -109,7 +109,7 @@ def _model(version: Version) -> str:
 
 
 def _calibration(version: Version) -> str:
-    """Says what is wrong with a calibration, be it the publisher's or one that was made later. A version may have none."""
+    """Says what is wrong with a calibration, the publisher's or one that was made later; a version may have none."""
     made = read_calibration(version)
     return _spacing(version.folder / CALIBRATION, made.about) if made else ""
 
