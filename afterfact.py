@@ -21,7 +21,7 @@ ROOMS = {
     "index": ("pipelines.commands", "Index an archive of photos into a gallery."),
     "gallery": ("pipelines.gallery_commands", "List, show, verify and roll back galleries."),
     "search": ("search.commands", "Search a gallery for the face in a probe photo."),
-    "evaluate": ("evaluation.commands", "Measure error rates on photos whose subjects are known."),
+    "evaluate": ("evaluation.commands", "Measure error rates on known photos, and what a gallery's distances mean."),
     "tenant": ("access.commands.tenants", "Register tenants; suspend, reinstate and revoke their licences."),
     "moratorium": ("access.commands.moratoria", "Declare, show, change and lift moratoria."),
     "access": ("access.commands.access", "Check what would be decided; approve queries; rotate your credential."),

@@ -34,10 +34,14 @@ class Who:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the rules say to a request, and on whose credential."""
+    """What the rules say to a request, and on whose credential.
+
+    `mark_fpir`: the strictest cut-off among the licences of who asks, for whom, and the gallery's owner.
+    """
 
     who: Who
     findings: tuple[Finding, ...]
+    mark_fpir: str | None = None
 
     @property
     def outcome(self) -> Literal["allowed", "held", "refused"]:
@@ -90,7 +94,8 @@ def decide(
     if credential.role != "tenant" or tenant is None:
         findings.append(refuses("credential", f"credential {credential.id} belongs to nobody that is registered"))
         return Decision(who, tuple(findings))
-    return Decision(dataclasses.replace(who, kind=tenant.kind), (*findings, *judge.tenant(tenant, who.person)))
+    findings += judge.tenant(tenant, who.person)
+    return Decision(dataclasses.replace(who, kind=tenant.kind), tuple(findings), judge.mark_fpir(tenant))
 
 
 def check(

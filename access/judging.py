@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from access.cases import fits_pattern
 from access.findings import Finding, allows, holds, quoted, refuses
+from access.fpir import strictest_fpir
 from access.questions import question
 from access.requests import Approval, History, Request
 from access.rules import GRANTED, SMALLEST_K, Moratorium, Rules, Standing, Tenant
@@ -71,6 +72,13 @@ class Judge:
             party = self._party("owner ", self.rules.tenants[owner])
             yield from self.licence(party)
             yield from self.moratoria(party)
+
+    def mark_fpir(self, tenant: Tenant) -> str | None:
+        """Returns the strictest cut-off among the licences of who asks, for whom, and the gallery's owner."""
+        names = (tenant.name, self.request.beneficiary, self.rules.owners.get(self.request.gallery))
+        parties = [self.rules.tenants[name] for name in names if name is not None and name in self.rules.tenants]
+        standings = [party.licence.at(self.now) for party in parties]
+        return strictest_fpir(*(standing.terms.mark_fpir for standing in standings if standing is not None))
 
     def licence(self, party: Party) -> list[Finding]:
         """Says how the party's licence stands."""

@@ -52,6 +52,11 @@ class Permit:
         return self.decision.who
 
     @property
+    def mark_fpir(self) -> str | None:
+        """The strictest cut-off, an FPIR, by which a licence has candidates marked; None where none does."""
+        return self.decision.mark_fpir
+
+    @property
     def tenant(self) -> str | None:
         """The tenant's name; None for an operator."""
         return self.who.name if self.who.role == "tenant" else None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from access.fpir import is_fpir
 from access.ledger.chain import FORMAT, Entry
 from access.ledger.errors import LedgerUnreadable
 from access.rules import (
@@ -55,6 +56,7 @@ _FIELDS = {
 }
 
 _TERMS = {one.name for one in fields(Terms)}
+_LATER_TERMS = {"mark_fpir"}  # licences of earlier builds do not have them, and then they bind nobody
 
 _LICENCE_CHANGES = {
     "licence.terms": "terms",
@@ -85,9 +87,9 @@ def rules_from(entries: Iterable[Entry], at: str | None = None) -> Rules:
 
 def read_terms(given: Mapping[str, Any]) -> Terms:
     """Returns the terms that an entry's body holds. Raises ValueError for a field or word it does not know."""
-    odd = _TERMS ^ given.keys()
-    if odd:
-        raise ValueError(f"term {min(odd)!r}")
+    missing = _TERMS - _LATER_TERMS - given.keys()
+    if missing:
+        raise ValueError(f"term {min(missing)!r}")
     return Terms(**_read_some_terms(given))
 
 
@@ -98,6 +100,8 @@ def _read_some_terms(given: Mapping[str, Any]) -> dict[str, Any]:
     terms = {name: frozenset(value) if isinstance(value, list) else value for name, value in given.items()}
     _words(terms.get("operations", ()), GRANTED)
     _words(terms.get("must_state", ()), STATEMENTS)
+    if terms.get("mark_fpir") is not None and not is_fpir(terms["mark_fpir"]):
+        raise ValueError(f"share {terms['mark_fpir']!r}")
     return terms
 
 

@@ -35,7 +35,10 @@ SMALLEST_K, LARGEST_K = 2, 50
 
 @dataclass(frozen=True)
 class Terms:
-    """What a licence grants, and within which bounds. `until` is its own end (not included)."""
+    """What a licence grants, and within which bounds. `until` is its own end (not included).
+
+    `mark_fpir`: candidates of a higher false positive identification rate are marked; a share, as text.
+    """
 
     galleries: frozenset[str]
     operations: frozenset[str]
@@ -45,6 +48,7 @@ class Terms:
     queries_a_day: int | None = None
     must_state: frozenset[str] = frozenset()
     case_pattern: str | None = None
+    mark_fpir: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Returns the terms as the ledger keeps them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evaluation.calibrate_command import calibrate
 from foundation.errors import InputError
 from foundation.terminal import (
     CONTEXT,
@@ -70,7 +71,11 @@ def evaluate() -> None:
       afterfact evaluate verification pairs.txt --root lfw --case test-1
       afterfact evaluate search archive.csv --case test-2
       afterfact evaluate search --gallery county --case test-3
+      afterfact evaluate calibrate county --case test-4 --purpose testing
     """
+
+
+evaluate.add_command(calibrate)
 
 
 @evaluate.command()

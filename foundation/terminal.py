@@ -22,6 +22,25 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of a table.")
 
 
+def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that say what a question is for, named as the fields of access.requests.Request."""
+    for option in reversed(
+        (
+            click.option("--case", required=True, help="The case number that this search belongs to."),
+            click.option(
+                "--purpose", required=True, help="Why: one of the purposes in configs/purposes.yaml, say robbery."
+            ),
+            click.option("--operator", help="Who asks, where the credential is an agency's and not a person's."),
+            click.option("--beneficiary", metavar="NAME", help="The agency that it is for. Default: your own."),
+            click.option("--offence", help="The offence, where your licence requires it."),
+            click.option("--basis", help="The ground: reasonable-suspicion, warrant, ...; see configs/bases.yaml."),
+            click.option("--reference", help="Warrant, order or report number, where your licence requires it."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 def credential_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --credential-file, which takes AFTERFACT_CREDENTIAL's place where it is given."""
     return click.option(

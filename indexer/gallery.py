@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 INDEX_FORMAT = 2
 FACES = "faces.faiss"
 LABELS = "labels.arrow"
+CALIBRATION = "calibration.json"
 
 
 class GalleryError(AfterfactError):

@@ -1,4 +1,4 @@
-"""The files that search reads: a flat FAISS index of one table version, its labels, and index.json."""
+"""The files that search reads: a flat FAISS index of one table version, its labels, its calibration, and index.json."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ import pyarrow.compute as pc
 from foundation.files import digest_file, put_file, remove_tree, sync_folder, sync_tree
 from foundation.memory import give_back_memory
 from foundation.store_path import Place, StorePath
-from indexer.gallery import FACES, INDEX_FORMAT, LABELS, Gallery, GalleryError, write_sealed
+from indexer.calibrating import write_calibration
+from indexer.gallery import CALIBRATION, FACES, INDEX_FORMAT, LABELS, Gallery, GalleryError, write_sealed
 from indexer.gallery_cache import work_folder
 from indexer.schema import LABELS as LABEL_COLUMNS
 from indexer.table import ACCOUNT, count_outcomes, is_enrolled, read_batches, table_files
+
+WRITTEN = (FACES, LABELS, CALIBRATION)
 
 
 def build_index(gallery: Gallery, table: Any) -> None:
@@ -31,7 +34,7 @@ def build_index(gallery: Gallery, table: Any) -> None:
     if isinstance(folder, StorePath):
         with work_folder(gallery) as built:
             about = _build(gallery, table, built)
-            for name in (FACES, LABELS):
+            for name in WRITTEN:
                 put_file(built / name, folder / name)
     else:
         if folder.exists():
@@ -53,7 +56,9 @@ def _build(gallery: Gallery, table: Any, folder: Path) -> dict[str, Any]:
     dimension = about["model"]["dimension"]
     vectors = enrolled_vectors(table, gallery.table, labels, dimension)
     write_faces(folder / FACES, labels.num_rows, dimension, vectors)
-    about["files"] = {name: _file(folder / name) for name in (FACES, LABELS)}
+    files = {name: folder / name for name in (FACES, LABELS)}
+    write_calibration(folder, files, dimension, gallery.name, about["version"])
+    about["files"] = {name: _file(folder / name) for name in WRITTEN}
     return about
 
 

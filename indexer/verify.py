@@ -15,7 +15,8 @@ from foundation.errors import AfterfactError
 from foundation.files import digest_file
 from foundation.store_errors import StoreRefused, StoreUnavailable
 from foundation.store_path import Place
-from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version, read_sealed, sealed_text
+from indexer.calibration import read_calibration
+from indexer.gallery import CALIBRATION, FACES, LABELS, Gallery, GalleryError, Version, read_sealed, sealed_text
 from indexer.gallery_cache import files_to_check
 from indexer.models import find_network, models_folder
 from indexer.search_files import enrolled_labels, enrolled_vectors
@@ -65,6 +66,7 @@ def _checks(gallery: Gallery, numbers: list[int]) -> Iterator[Finding]:
         ]
         yield from stated
         yield _attempt(f"version {number}: model", partial(_model, gallery, version))
+        yield _attempt(f"version {number}: calibration", partial(_calibration, version))
         if any(finding.problem for finding in stated):
             continue  # a file that is not as it was written can crash its reader
         yield _attempt(f"version {number}: index against table", partial(_index_against_table, gallery, version))
@@ -107,6 +109,12 @@ def _stated_files(folder: Place, files: dict[str, Any], prefix: str, suffix: str
 def _model(gallery: Gallery, version: Version) -> str:
     find_network(version.model, models_folder(gallery.home))
     return ""
+
+
+def _calibration(version: Version) -> str:
+    """Says what is wrong with a calibration, the publisher's or one that was made later; a version may have none."""
+    made = read_calibration(version)
+    return _spacing(version.folder / CALIBRATION, made.about) if made else ""
 
 
 def _index_against_table(gallery: Gallery, version: Version) -> str:

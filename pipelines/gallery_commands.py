@@ -1,4 +1,4 @@
-"""`afterfact gallery`: what galleries there are, whether they are whole, an earlier version, other limits or model."""
+"""`afterfact gallery`: what galleries there are, whether they are whole, earlier versions, other limits or model."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from foundation.terminal import (
     print_table,
     read_credential,
 )
+from pipelines.duplicates_command import duplicates
 from pipelines.reembed_command import reembed
 from pipelines.requalify_command import requalify
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @click.group(context_settings=CONTEXT)
 def gallery() -> None:
-    """List, show, verify, roll back, requalify and reembed galleries.
+    """List, show, verify, roll back, requalify and reembed galleries; find one person under two subjects.
 
     \b
     Example:
@@ -38,6 +39,7 @@ def gallery() -> None:
 
 gallery.add_command(requalify)
 gallery.add_command(reembed)
+gallery.add_command(duplicates)
 
 
 def _read(context: click.Context, name: str, credential_file: Path | None) -> Gallery:

@@ -1,8 +1,14 @@
-"""What a probe's own quality means for its candidate list, in plain words."""
+"""What a probe's own quality, and the distances of its list, mean: in plain words."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from indexer.quality import Quality
+
+if TYPE_CHECKING:
+    from search.candidates import Candidate
 
 # Where the measures of readable press photos (LFW) and of mugshots begin to part from the rest: their outer 1 to 5%.
 SMALL_EYES = 36.0
@@ -42,3 +48,33 @@ def advise(quality: Quality) -> list[str]:
         (quality.score < UNSURE, "The detector is barely sure that this is a face: look at the cropped probe first."),
     )
     return [sentence for applies, sentence in told if applies]
+
+
+def remarks_on(
+    candidates: Sequence[Candidate], sampled: int | None, cut_off: str | None, version: int, is_chance: bool
+) -> list[str]:
+    """Returns what the distances of a list mean, one sentence each; arguments as in search.lead.Lead."""
+    if not candidates:
+        return []
+    told = []
+    first = candidates[0].rate
+    if first is None:
+        told.append(
+            "How often people not in this gallery get one this close is not known: "
+            f"version {version} is not calibrated (afterfact evaluate calibrate does it)."
+        )
+    elif is_chance:
+        told.append(f"Even rank 1 is no nearer than chance gives: {first.sentence}.")
+    else:
+        told.append(f"Rank 1: {first.sentence}.")
+    if cut_off is not None:
+        beyond = sum(candidate.beyond(cut_off) for candidate in candidates)
+        told.append(
+            f"{beyond} of {len(candidates)} candidates lie beyond the cut-off, FPIR {cut_off}; none is left out."
+        )
+    if sampled is not None:
+        told.append(
+            "By chance: how many people who are not in this gallery get one this close, as seen with "
+            f"{sampled:,} of its own faces, each searched without its own subject; other photos or people change it."
+        )
+    return told

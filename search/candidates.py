@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import InputError
+from indexer.calibration import Rate
 from search.faces import GalleryFaces, Neighbour
 
 FEWEST, MOST, USUAL = 2, 50, 20  # FBI NGI-IPS policy: 2 to 50 candidates, 20 by default
@@ -18,6 +19,7 @@ BY = ("subject", "encounter")
 class Candidate:
     """One line of a candidate list. distance: Euclidean; smaller is more alike, and no distance is an identification.
 
+    rate: how often people who are not in the gallery get one this near; None where the version is not calibrated.
     place: of a photo in a zip or tar file, where its bytes are. box: of the face in its photo, upright pixels (left,
     top, right, bottom).
     """
@@ -34,9 +36,16 @@ class Candidate:
     location: str
     place: str | None
     box: tuple[int, int, int, int]
+    rate: Rate | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "distance": format_distance(self.distance), "box": list(self.box)}
+        by_chance = self.rate.as_json() if self.rate else None
+        told = {name: value for name, value in asdict(self).items() if name != "rate"}
+        return {**told, "distance": format_distance(self.distance), "box": list(self.box), "by_chance": by_chance}
+
+    def beyond(self, cut_off: str | None) -> bool:
+        """Whether it is to be marked: its rate is above the cut-off, or cannot be told to be below."""
+        return cut_off is not None and (self.rate is None or not self.rate.told or self.rate.surely > float(cut_off))
 
 
 def format_distance(distance: float) -> str:
@@ -73,7 +82,7 @@ def _list_one(faces: GalleryFaces, embedding: np.ndarray, found: list[Neighbour]
     while True:
         lines = found if by == "encounter" else _one_a_subject(found)
         if len(lines) >= k or len(found) == len(faces):
-            return [_candidate(rank, one) for rank, one in enumerate(lines[:k], start=1)]
+            return [_candidate(faces, rank, one) for rank, one in enumerate(lines[:k], start=1)]
         found = faces.nearest(embedding, 4 * len(found))
 
 
@@ -89,8 +98,9 @@ def _one_a_subject(found: list[Neighbour]) -> list[Neighbour]:
     return kept
 
 
-def _candidate(rank: int, one: Neighbour) -> Candidate:
+def _candidate(faces: GalleryFaces, rank: int, one: Neighbour) -> Candidate:
     label = one.label
     named = ("subject", "encounter", "taken", "disposition", "photo", "photo_digest", "row", "location", "place")
     box = (label["box_left"], label["box_top"], label["box_right"], label["box_bottom"])
-    return Candidate(rank=rank, distance=one.distance, box=box, **{name: label[name] for name in named})
+    rate = faces.calibration.rate(one.distance) if faces.calibration else None
+    return Candidate(rank=rank, distance=one.distance, box=box, rate=rate, **{name: label[name] for name in named})

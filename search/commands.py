@@ -17,6 +17,7 @@ from foundation.progress import Counter
 from foundation.terminal import (
     CONTEXT,
     as_json,
+    case_options,
     credential_option,
     device_option,
     home_folder,
@@ -31,6 +32,7 @@ from indexer.locations import readable
 from indexer.suffixes import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
+    from search.candidates import Candidate
     from search.lead import Lead
     from search.session import FaceChoiceNeeded, ProbeError, SearchSession
 
@@ -40,13 +42,7 @@ FEW = 20  # probes up to which nobody needs to be told how far a search is
 @click.command(context_settings=CONTEXT)
 @click.argument("probes", metavar="PROBE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--gallery", required=True, help="The gallery to search.")
-@click.option("--case", required=True, help="The case number that this search belongs to.")
-@click.option("--purpose", required=True, help="Why: one of the purposes in configs/purposes.yaml, say robbery.")
-@click.option("--operator", help="Who asks, where the credential is an agency's and not a person's.")
-@click.option("--beneficiary", metavar="NAME", help="The agency that it is for. Default: your own.")
-@click.option("--offence", help="The offence, where your licence requires it.")
-@click.option("--basis", help="The ground: reasonable-suspicion, warrant, ...; see configs/bases.yaml.")
-@click.option("--reference", help="Warrant, order or report number, where your licence requires it.")
+@case_options
 @click.option("-k", "k", type=int, default=20, show_default=True, help="Lines of the candidate list, 2 to 50.")
 @click.option(
     "--by",
@@ -54,6 +50,9 @@ FEW = 20  # probes up to which nobody needs to be told how far a search is
     default="subject",
     show_default=True,
     help="One line a subject, its nearest encounter; or one line an encounter.",
+)
+@click.option(
+    "--cut-off", metavar="FPIR", help="Mark candidates that more than this share of people not here get, say 0.01."
 )
 @click.option("--face", type=int, help="Which face of a probe that shows several, as numbered in its picture.")
 @click.option(
@@ -74,21 +73,16 @@ def search(
     context: click.Context,
     probes: tuple[Path, ...],
     gallery: str,
-    case: str,
-    purpose: str,
-    operator: str | None,
-    beneficiary: str | None,
-    offence: str | None,
-    basis: str | None,
-    reference: str | None,
     k: int,
     by: str,
+    cut_off: str | None,
     face: int | None,
     report: Path | None,
     numbered: Path | None,
     device: str,
     credential_file: Path | None,
     as_json: bool,
+    **about: Any,
 ) -> None:
     """Search a gallery for the face in a probe photo: candidates are leads, never identifications.
 
@@ -115,13 +109,7 @@ def search(
 
     if device == "cuda":
         require_device(device)
-    request = Request(
-        *("search", gallery, purpose, case, operator),
-        beneficiary=beneficiary,
-        offence=offence,
-        basis=basis,
-        reference=reference,
-    )
+    request = Request("search", gallery, **about)
     told: list[dict[str, Any]] = []
     worst = EXIT_DONE
     try:
@@ -130,7 +118,7 @@ def search(
             _counted(photos) as count,
             _interrupted_between(photos) as interrupt,
         ):
-            for photo, answer in zip(photos, session.search_each(photos, k, by, face), strict=True):
+            for photo, answer in zip(photos, session.search_each(photos, k, by, face, cut_off), strict=True):
                 worst = _worse(worst, _tell(answer, photo, numbered, told, quiet=as_json))
                 if report is not None and not isinstance(answer, Exception):
                     told[-1]["report"] = _write_report(session, answer, photo, report, several=len(photos) > 1)
@@ -293,13 +281,18 @@ def _print_lead(lead: Lead, photo: Path) -> None:
     )
     for sentence in lead.probe.advice:
         click.echo(f"  Note: {sentence}")
-    columns = ["rank", "distance", "subject", "encounter", "taken", "disposition", "photo"]
+    columns = ["rank", "distance", "by chance", "subject", "encounter", "taken", "disposition", "photo"]
     rows = [
-        [one.rank, format_distance(one.distance), one.subject, one.encounter, one.taken, one.disposition, one.photo]
+        [
+            *(one.rank, format_distance(one.distance), _by_chance(one, lead.cut_off), one.subject, one.encounter),
+            *(one.taken, one.disposition, one.photo),
+        ]
         for one in lead.candidates
     ]
     if rows:
         print_table(columns, rows)
+        for sentence in lead.remarks:
+            click.echo(sentence)
     else:
         click.echo("The gallery holds no face, so there are no candidates.")
     click.echo(
@@ -308,3 +301,9 @@ def _print_lead(lead: Lead, photo: Path) -> None:
     )
     click.echo(f"Ledger entry {lead.entry}, head {lead.head}")
     click.echo(lead.notice)
+
+
+def _by_chance(one: Candidate, cut_off: str | None) -> str:
+    """Returns a candidate's rate, short enough for a column, and whether it lies beyond the cut-off."""
+    share = one.rate.share.replace("fewer than", "<") if one.rate else "not known"
+    return f"{share}, beyond" if one.beyond(cut_off) else share

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from indexer.gallery import FACES, LABELS, Gallery, GalleryError, Version
+from indexer.calibration import read_calibration
+from indexer.gallery import CALIBRATION, FACES, LABELS, Gallery, GalleryError, Version
 from indexer.gallery_cache import drop_files, present_files
 from indexer.models import Model, ModelError, find_network, models_folder
 
@@ -30,6 +31,7 @@ TOGETHER = 8  # probes from which matrix products are faster: they cost as much 
 class GalleryFaces:
     """One version's faces, mapped, not read. Private to this room: search.session is the way in.
 
+    calibration: what its distances mean; None where nobody calibrated the version.
     Raises GalleryError where the version's model, dimension or files do not fit.
     """
 
@@ -42,6 +44,7 @@ class GalleryFaces:
         self.model = _require_model(gallery, self.version)
         files = present_files(gallery, self.version)
         _require_sizes(self.version, files)
+        self.calibration = read_calibration(self.version, files.get(CALIBRATION))
         import faiss
 
         # One probe is compared on one thread whatever this says: a second one only spins beside it, and takes the core

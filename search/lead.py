@@ -10,7 +10,7 @@ from indexer.extraction import Extraction
 from indexer.face import Face
 from indexer.locations import readable
 from indexer.quality import Quality
-from search.advice import advise
+from search.advice import advise, remarks_on
 from search.candidates import Candidate
 
 NOTICE = (
@@ -55,8 +55,12 @@ def describe_probe(path: Path, extraction: Extraction, face: Face) -> Probe:
 
 @dataclass(frozen=True)
 class Lead:
-    """The answer to one probe, recorded as one ledger entry before it exists. time: of the entry, UTC. distances: which
-    they are, for people."""
+    """The answer to one probe, recorded as one ledger entry before it exists. time: of the entry, UTC.
+
+    distances: which they are, for people. sampled: of how many of the gallery's own faces the rates are told; None
+    where the version is not calibrated. cut_off: the FPIR beyond which candidates are marked, where a licence or who
+    asks has one.
+    """
 
     probe: Probe
     candidates: list[Candidate]
@@ -77,7 +81,19 @@ class Lead:
     time: str
     entry: int
     head: str
+    sampled: int | None = None
+    cut_off: str | None = None
     notice: str = field(default=NOTICE)
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether even rank 1 is no nearer than chance gives."""
+        return bool(self.candidates) and (rate := self.candidates[0].rate) is not None and rate.is_chance
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the list's distances mean, in whole sentences; the mark of a list that chance gives comes first."""
+        return remarks_on(self.candidates, self.sampled, self.cut_off, self.version, self.is_chance)
 
     def as_json(self) -> dict[str, Any]:
         """Returns the lead for machines; distances are texts, as in the ledger."""
@@ -86,5 +102,10 @@ class Lead:
             "outcome": "CANDIDATES",
             **whole,
             "probe": asdict(self.probe),
-            "candidates": [candidate.as_json() for candidate in self.candidates],
+            "candidates": [
+                {**candidate.as_json(), "beyond_cut_off": candidate.beyond(self.cut_off)}
+                for candidate in self.candidates
+            ],
+            "is_chance": self.is_chance,
+            "remarks": self.remarks,
         }

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from access.fpir import read_fpir, strictest_fpir
 from access.gate import Gate, Permit, Receipt, Refused, Request
 from foundation.errors import EXIT_CHOICE, AfterfactError, InputError
 from foundation.files import digest_file
@@ -91,20 +92,35 @@ class SearchSession:
         self._looker.close()
         self.handed_out()
 
-    def search(self, probe: Path, k: int = USUAL, by: str = "subject", face: int | None = None) -> Lead:
+    def search(
+        self,
+        probe: Path,
+        k: int = USUAL,
+        by: str = "subject",
+        face: int | None = None,
+        cut_off: str | None = None,
+    ) -> Lead:
         """Returns the lead for a probe photo, after its ledger entry was written.
 
-        face: which of several faces, from 1, largest first. Raises Refused before the photo is decoded;
+        face: which of several faces, from 1, largest first. cut_off: an FPIR, say "0.01", beyond which candidates are
+        marked; a licence's stricter one takes its place, and none is left out.
+
+        Raises Refused before the photo is decoded;
         ProbeError where it has no usable face, FaceChoiceNeeded where it has several and face is None;
-        InputError for k, by or face outside what is allowed; GalleryError where the gallery does not fit.
+        InputError for k, by, face or cut_off outside what is allowed; GalleryError where the gallery does not fit.
         """
-        (answer,) = self.search_each([probe], k, by, face)
+        (answer,) = self.search_each([probe], k, by, face, cut_off)
         if isinstance(answer, ProbeError):
             raise answer
         return answer
 
     def search_each(
-        self, probes: Sequence[Path], k: int = USUAL, by: str = "subject", face: int | None = None
+        self,
+        probes: Sequence[Path],
+        k: int = USUAL,
+        by: str = "subject",
+        face: int | None = None,
+        cut_off: str | None = None,
     ) -> Iterator[Lead | ProbeError]:
         """Yields the answer to each probe photo, in the order given: its lead, or why there is none.
 
@@ -113,6 +129,8 @@ class SearchSession:
         search() does for a single probe, after the answers before it; the probes after it then are not answered.
         """
         require_list(k, by)
+        if cut_off is not None:
+            cut_off = read_fpir(cut_off, "--cut-off")
         if self._gate is None:
             self._gate = Gate.open(self._home)
         self._looker.expect(len(probes))
@@ -128,7 +146,7 @@ class SearchSession:
                 if not ahead:
                     break
                 window = [ahead.popleft() for _ in range(min(WINDOW, len(ahead)))]
-                yield from self._answer_window(window, k, by, face)
+                yield from self._answer_window(window, k, by, face, cut_off)
         except Refused as refused:
             raise _both(refused, ended) from None
         finally:
@@ -145,7 +163,9 @@ class SearchSession:
         model = self._present_faces(permit).model
         return _Asked(probe, permit, self._looker.begin(probe, face, model))
 
-    def _answer_window(self, window: list[_Asked], k: int, by: str, face: int | None) -> Iterator[Lead | ProbeError]:
+    def _answer_window(
+        self, window: list[_Asked], k: int, by: str, face: int | None, cut_off: str | None
+    ) -> Iterator[Lead | ProbeError]:
         """Searches a window's probes in one pass over the gallery, then records and yields one after the other."""
         wait([one.looked for one in window])
         gallery = self._present_faces(window[0].permit)  # one published meanwhile is taken
@@ -167,9 +187,11 @@ class SearchSession:
                 yield self._without_face(one, gallery, extraction, face)
                 continue
             candidates = next(listed)
-            receipt = self._record(one.permit, gallery, extraction, "CANDIDATES", candidates, {"k": k, "by": by})
+            mark = strictest_fpir(cut_off, one.permit.mark_fpir)
+            asked = {"k": k, "by": by, "cut_off": mark, "beyond_cut_off": sum(each.beyond(mark) for each in candidates)}
+            receipt = self._record(one.permit, gallery, extraction, "CANDIDATES", candidates, asked)
             probe = describe_probe(one.probe, extraction, looked.face)
-            yield _lead(one.permit, receipt, gallery, probe, candidates, by)
+            yield _lead(one.permit, receipt, gallery, probe, candidates, by, mark)
         if failed is not None:
             raise failed
 
@@ -251,6 +273,7 @@ class SearchSession:
             "outcome": outcome,
             "gallery_version": gallery.version.number,
             "gallery_seal": about["seal"],
+            "calibration": gallery.calibration.about["seal"] if gallery.calibration else None,
             "model": gallery.version.model_digest,
             "faces_searched": len(gallery) if outcome == "CANDIDATES" else 0,
             "faces_in_probe": len(extraction.faces),
@@ -287,7 +310,13 @@ def _digest_probe(probe: Path) -> str | None:
 
 
 def _lead(
-    permit: Permit, receipt: Receipt, gallery: GalleryFaces, probe: Probe, candidates: list[Candidate], by: str
+    permit: Permit,
+    receipt: Receipt,
+    gallery: GalleryFaces,
+    probe: Probe,
+    candidates: list[Candidate],
+    by: str,
+    cut_off: str | None,
 ) -> Lead:
     about = gallery.version.about
     request = permit.request
@@ -299,6 +328,8 @@ def _lead(
         version=gallery.version.number,
         published=about["published"],
         faces_searched=len(gallery),
+        sampled=gallery.calibration.probes if gallery.calibration else None,
+        cut_off=cut_off,
         model=dict(about["model"]),
         distances=gallery.model.distance_told,
         tenant=permit.tenant or "",

@@ -81,3 +81,8 @@ def ledger_of(home: Home, limit: int = 50) -> list[dict[str, Any]]:
     """Returns the ledger's newest entries with details, newest first, but for those of this very reading."""
     shown = home.run("audit", "show", "--details", "--json", "--limit", 10 * limit, credential=home.operator)
     return [one for one in done(shown).json() if one["type"] != "audit.read"][:limit]
+
+
+def files_in(folder):
+    """Returns where a version's search files are, by name."""
+    return {name: folder / name for name in (FACES, LABELS)}

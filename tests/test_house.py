@@ -93,6 +93,12 @@ def test_only_search_opens_the_faces_of_a_gallery():
     assert opening == {"search/session.py", "search/candidates.py"}
 
 
+def test_only_the_gated_command_asks_for_the_nearest_pairs_of_a_gallery():
+    asking = {named(path) for path in SOURCES if any(name.startswith("indexer.near_pairs") for name in imports(path))}
+
+    assert asking == {"pipelines/duplicates_command.py"}
+
+
 def public(tree):
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):

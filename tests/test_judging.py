@@ -415,3 +415,40 @@ def test_a_bar_on_search_leaves_own_photos_alone_and_one_on_evaluation_does_not(
     assert refusing(decided(registry(SHERIFF, moratoria=[on_search]), operation="evaluate")) == ["moratorium"]
     assert decided(registry(SHERIFF, moratoria=[on_search]), operation="evaluate", gallery="").allowed
     assert refusing(decided(registry(SHERIFF, moratoria=[on_both]), operation="evaluate", gallery="")) == ["moratorium"]
+
+
+# Cut-offs
+
+
+@pytest.mark.parametrize(
+    ("own", "beneficiary", "owner", "strictest"),
+    [
+        (None, None, None, None),
+        ("0.01", None, None, "0.01"),
+        (None, "0.003", None, "0.003"),
+        ("0.01", "0.003", "0.02", "0.003"),
+        ("0.1", None, "0.02", "0.02"),
+    ],
+)
+def test_the_strictest_cut_off_of_who_asks_for_whom_and_the_owner_holds(
+    own: str | None, beneficiary: str | None, owner: str | None, strictest: str | None
+) -> None:
+    tenants = (
+        tenant("Sheriff", mark_fpir=own),
+        tenant("Police", "municipal-police", mark_fpir=beneficiary),
+        tenant("Find Them", "anti-trafficking-organisation", mark_fpir=owner),
+    )
+    rules = registry(*tenants, owners={"county": "Find Them"})
+
+    decision = decided(rules, beneficiary="Police")
+
+    assert decision.allowed
+    assert decision.mark_fpir == strictest
+
+
+def test_a_cut_off_dated_ahead_holds_from_its_moment() -> None:
+    later = change("terms", TOMORROW, 2, changed={"mark_fpir": "0.01"})
+    rules = registry(tenant("Sheriff", "sheriff", later))
+
+    assert decided(rules).mark_fpir is None
+    assert decided(rules, now=TOMORROW).mark_fpir == "0.01"

@@ -10,7 +10,8 @@ from indexing import content_of, index_archive, no_probes, rows_of, search_files
 
 import indexer.publish
 from indexer.accounting import AccountingError
-from indexer.gallery import Gallery, GalleryError, read_sealed
+from indexer.calibration import read_calibration
+from indexer.gallery import FACES, Gallery, GalleryError, read_sealed
 from indexer.outcomes import TRIED_AGAIN
 from indexer.publish import roll_back, roll_forward, settle_run
 from indexer.run import unfinished_runs
@@ -199,6 +200,21 @@ def test_a_publish_that_is_cut_short_is_finished_by_the_same_command(archive, ga
     assert search_files(gallery)[0] == search_files(Gallery(tmp_path / "undisturbed", "county"))[0]
     assert [finding for finding in verify_gallery(gallery) if finding.problem] == []
     assert index_archive(gallery.home, archive).version is None
+
+
+def test_a_calibration_that_is_cut_short_leaves_no_version_and_is_made_by_the_next_run(archive, gallery, monkeypatch):
+    def die(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("indexer.search_files.write_calibration", die)
+        with pytest.raises(KeyboardInterrupt):
+            index_archive(gallery.home, archive)
+    assert (gallery.index / "0" / FACES).is_file()
+    assert gallery.version_numbers() == []
+    index_archive(gallery.home, archive)
+    assert read_calibration(gallery.version()) is not None
+    assert [finding for finding in verify_gallery(gallery) if finding.problem] == []
 
 
 def test_another_job_finishes_the_index_of_a_publish_that_was_cut_short(archive, gallery, tmp_path, monkeypatch):

@@ -252,3 +252,15 @@ def test_the_error_says_that_nothing_is_answered_and_what_to_do() -> None:
         rules_from(chain(("tenant.promoted", "Sheriff", dict(WHY))))
     assert "nothing is answered: use the version that wrote it or a newer one" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_licence_from_before_there_were_cut_offs_has_none() -> None:
+    older = {name: value for name, value in TERMS.items() if name != "mark_fpir"}
+
+    assert read_terms(older) == read_terms({**TERMS, "mark_fpir": None})
+
+
+@pytest.mark.parametrize("share", ["1", "0", "0.0", "-0.1", "1e-3", "a tenth", 0.01, ["0.01"]])
+def test_a_cut_off_that_is_no_share_is_not_understood(share: object) -> None:
+    with pytest.raises(ValueError, match="share"):
+        read_terms({**TERMS, "mark_fpir": share})

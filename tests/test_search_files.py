@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from indexing import rows_of, search_files
 
-from indexer.gallery import FACES, LABELS, Gallery
+from indexer.gallery import CALIBRATION, FACES, LABELS, Gallery
 from indexer.schema import PHOTOS
 from indexer.search_files import build_index, write_faces
 from indexer.table import commit_rows, open_table
@@ -71,7 +71,7 @@ def test_index_json_states_what_is_there(gallery):
     enrolled = [row for row in rows if row["outcome"] == "ENROLLED"]
     assert about["outcomes"]["ENROLLED"] == len(enrolled)
     assert about["subjects"] == len({row["subject"] for row in enrolled})
-    assert set(about["files"]) == {FACES, LABELS}
+    assert set(about["files"]) == {FACES, LABELS, CALIBRATION}
     assert {name for name in about["table_files"] if name.endswith(".parquet")}
     assert about["files"][FACES]["bytes"] == (gallery.version().folder / FACES).stat().st_size
 

@@ -57,6 +57,10 @@ def test_a_new_tenant_may_search_for_every_purpose_and_nothing_else(house: House
         ("sheriff", {"must_state": ["bases"]}, "did you mean 'basis'?"),
         ("sheriff", {"largest_k": 51}, "--largest-k is 51; give 2 to 50"),
         ("sheriff", {"largest_k": 1}, "--largest-k is 1; give 2 to 50"),
+        *(
+            ("sheriff", {"mark_fpir": text}, f"--mark-fpir is '{text}'; give a share above 0 and below 1, say 0.01")
+            for text in ("0", "1", "0.0", "1%", "-0.1", "nan", "1e-3", "")
+        ),
         ("sheriff", {"queries_a_day": -1}, "--queries-a-day is -1; give 0 to 1,000,000"),
         ("sheriff", {"case_pattern": "**"}, "--case-pattern '**' is none"),
         ("sheriff", {"until": "2027-01-01"}, "names no time zone"),
@@ -114,13 +118,25 @@ def test_a_wider_or_longer_licence_is_a_new_licence(house: House, wider: dict[st
         change(house, **wider)
 
 
+@pytest.mark.parametrize("looser", ["0.02", "none"])
+def test_a_looser_cut_off_is_a_new_licence_and_a_stricter_one_is_none(house: House, looser: str) -> None:
+    change(house, mark_fpir="0.01")
+    house.moratoria.declare(MoratoriumTerms("sunset", "withdrawn", everyone=True, operations=["new-licences"]))
+    change(house, mark_fpir="0.003")
+    with pytest.raises(Refused, match="new-licences"):
+        change(house, mark_fpir=looser)
+
+
 def test_renewing_is_a_new_licence_too(house: House) -> None:
     house.moratoria.declare(MoratoriumTerms("sunset", "withdrawn", everyone=True, operations=["new-licences"]))
     with pytest.raises(Refused, match="new-licences"):
         house.tenants.reinstate("Sheriff", "renewed", until="2028-01-01T00:00Z")
 
 
-@pytest.mark.parametrize("narrower", [{"purposes": ["robbery"]}, {"largest_k": 5}, {"until": "2026-06-01T00:00Z"}])
+@pytest.mark.parametrize(
+    "narrower",
+    [{"purposes": ["robbery"]}, {"largest_k": 5}, {"until": "2026-06-01T00:00Z"}, {"mark_fpir": "0.01"}],
+)
 def test_a_narrower_or_shorter_licence_is_none(house: House, narrower: dict[str, Any]) -> None:
     house.moratoria.declare(MoratoriumTerms("sunset", "withdrawn", everyone=True, operations=["new-licences"]))
     change(house, **narrower)
@@ -145,6 +161,13 @@ def test_terms_of_tomorrow_hold_from_tomorrow(house: House) -> None:
     assert house.ask() == "allowed"
     to_tomorrow(house)
     assert "purpose 'robbery' is not granted" in house.reasons()
+
+
+def test_a_cut_off_is_kept_as_it_was_written_until_none_takes_it_away(house: House) -> None:
+    for given, kept in (("0.010", "0.01"), ("none", None)):
+        change(house, mark_fpir=given)
+        standing = house.gate.rules()[0].tenants["Sheriff"].licence.at(house.clock.now)
+        assert standing is not None and standing.terms.mark_fpir == kept
 
 
 def test_must_state_nothing_takes_the_duty_away(house: House) -> None:

@@ -19,6 +19,7 @@ from access.acts.desk import (
 )
 from access.cases import read_pattern
 from access.credentials import NewCredential, make_credential
+from access.fpir import read_fpir, strictest_fpir
 from access.ledger.chain import Draft, Entry
 from access.names import read_name, read_reason
 from access.rules import GRANTED, LARGEST_K, SMALLEST_K, STATEMENTS, Licence, Rules, Tenant, Terms
@@ -40,6 +41,7 @@ class WantedTerms:
     queries_a_day: int | None = None
     must_state: Sequence[str] | None = None
     case_pattern: str | None = None
+    mark_fpir: str | None = None
 
     def changed(self, vocabulary: Vocabulary, now: str) -> dict[str, Any]:
         """Returns the terms that are named, by name. Raises InputError for a value that is not allowed."""
@@ -59,6 +61,8 @@ class WantedTerms:
             changed["queries_a_day"] = _between(self.queries_a_day, 0, 1_000_000, "--queries-a-day")
         if self.case_pattern is not None:
             changed["case_pattern"] = read_pattern(self.case_pattern)
+        if self.mark_fpir is not None:
+            changed["mark_fpir"] = None if self.mark_fpir == "none" else read_fpir(self.mark_fpir, "--mark-fpir")
         end = read_end(self.until, self.duration, now, now)
         if end is not None:
             changed["until"] = end
@@ -310,4 +314,6 @@ def _widens(before: Terms, after: Terms) -> bool:
     longer = before.until is not None and (after.until is None or after.until > before.until)
     day, later_day = before.queries_a_day, after.queries_a_day
     further = longer or (day is not None and (later_day is None or later_day > day))
-    return more or further or bool(before.must_state - after.must_state) or after.largest_k > before.largest_k
+    unmarked = before.mark_fpir is not None and strictest_fpir(before.mark_fpir, after.mark_fpir) != after.mark_fpir
+    shorter = before.must_state - after.must_state
+    return more or further or unmarked or bool(shorter) or after.largest_k > before.largest_k

@@ -54,6 +54,11 @@ def _terms_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 multiple=True,
                 help=f"What a query must state: {', '.join(STATEMENTS)}, or nothing. Repeatable.",
             ),
+            click.option(
+                "--mark-fpir",
+                metavar="SHARE",
+                help="Mark candidates that more than this share of people not in the gallery get, say 0.01; or none.",
+            ),
             click.option("--case-pattern", help="What case numbers look like: 2026-####, # a digit, @ a letter."),
         )
     ):

@@ -1,0 +1,133 @@
+"""`afterfact evaluate calibrate`: what distances mean in a gallery, and what they would mean in a larger one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from foundation.terminal import (
+    CONTEXT,
+    as_json,
+    case_options,
+    credential_option,
+    home_folder,
+    print_json,
+    print_table,
+    read_credential,
+)
+
+if TYPE_CHECKING:
+    from indexer.calibration import Calibration
+
+SHARES = (0.003, 0.01, 0.03, 0.1, 0.3)
+"""The FPIRs that are told; those that too few of the sample support are left out."""
+
+LARGER = 10
+"""How many times as large the gallery is imagined to grow."""
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("name", metavar="GALLERY")
+@case_options
+@credential_option
+@as_json
+@click.pass_context
+def calibrate(context: click.Context, name: str, credential_file: Path | None, as_json: bool, **about: Any) -> None:
+    """Tell how often people who are not in a gallery get a candidate that near, at its size and at ten times it.
+
+    A sample of the gallery's own faces is searched, each with its subject left out. Publishing does this for every
+    version; for one that has none it is done here and kept. Needs a licence to evaluate.
+
+    \b
+    Example:
+      afterfact evaluate calibrate county --case EVAL-2026-1 --purpose testing
+    """
+    from access.gate import Gate, Request
+    from indexer.calibrating import write_calibration
+    from indexer.calibration import read_calibration
+    from indexer.gallery import CALIBRATION, Gallery
+    from indexer.gallery_cache import present_files
+
+    home = home_folder(context)
+    gate = Gate.open(home)
+    permit = gate.ask(read_credential(credential_file), Request("evaluate", name, **about))
+    gallery = Gallery(home, name).require()
+    version = gallery.version()
+    files = present_files(gallery, version)
+    if read_calibration(version, files.get(CALIBRATION)) is None:
+        write_calibration(version.folder, files, version.model.dimension, name, version.number)
+    calibration = read_calibration(version, files.get(CALIBRATION))
+    assert calibration is not None
+    told = {
+        **{one: calibration.about[one] for one in ("gallery", "version", "faces", "subjects", "without_subject")},
+        **{one: calibration.about[one] for one in ("probes", "seed")},
+        "levels": _levels(files, version.model.dimension, calibration),
+    }
+    body = {"outcome": "CALIBRATED", "gallery_version": version.number, "calibration": calibration.about["seal"]}
+    receipt = gate.answer(permit, body, None)
+    if as_json:
+        print_json({**told, "entry": receipt.number, "head": receipt.head})
+    else:
+        _print_told(told, calibration)
+        click.echo(f"Ledger entry {receipt.number}, head {receipt.head}")
+    gate.handed_out()
+
+
+def _levels(files: Mapping[str, Path], dimension: int, calibration: Calibration) -> list[dict[str, Any]]:
+    """Returns, for each FPIR that the sample supports, its distance, what a tenth of the gallery foretells, and what is
+    foretold for ten times its size."""
+    from indexer.calibrating import foretell, open_faces
+    from indexer.calibration import format_share
+
+    # Distances are shown with four decimals, and the rates are of what is shown.
+    distances = [math.ceil(1e4 * calibration.distance_at(share)) / 1e4 for share in SHARES if calibration.probes]
+    distances = [one for one in distances if calibration.rate(one).supported and calibration.rate(one).told]
+    if not distances:
+        return []
+    by_a_tenth = foretell(*open_faces(files, dimension), calibration, distances)
+    return [
+        {
+            "distance": f"{distance:.4f}",
+            **calibration.rate(distance).as_json(),
+            "foretold_by_a_tenth": format_share(tenth.found) if tenth.supported else None,
+            f"at_{LARGER}_times_at_most": format_share(calibration.rate(distance, LARGER).found),
+        }
+        for distance, tenth in zip(distances, by_a_tenth, strict=True)
+    ]
+
+
+def _print_told(told: dict[str, Any], calibration: Calibration) -> None:
+    from indexer.calibration import SUPPORT
+
+    click.echo(
+        f"Gallery {told['gallery']!r}, version {told['version']}: {told['probes']:,} of its {told['faces']:,} faces "
+        "were searched, one a subject, each without its own subject."
+    )
+    if told["without_subject"]:
+        click.echo(f"{told['without_subject']:,} faces have no subject: they were compared, and never a probe.")
+    if not told["levels"]:
+        click.echo(f"Too few subjects to tell any rate by {SUPPORT} errors.")
+    else:
+        columns = [
+            "FPIR",
+            "within distance",
+            "people not in this gallery",
+            "a tenth foretold",
+            "10 times as large, at most",
+        ]
+        rows = [
+            (
+                *(one["fpir"], one["distance"], calibration.rate(float(one["distance"])).share),
+                *(one["foretold_by_a_tenth"] or "too few errors", one[f"at_{LARGER}_times_at_most"]),
+            )
+            for one in told["levels"]
+        ]
+        print_table(columns, rows)
+        click.echo(
+            "Grown by 1 - (1 - FPIR) ^ times: for more people like these it is no less than what comes, and may be "
+            "several times as much. Compare the first column with what a tenth of the subjects foretold by that rule."
+        )
