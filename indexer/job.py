@@ -91,7 +91,7 @@ class IndexJob:
     @property
     def settings_digest(self) -> str:
         """SHA-256 of whatever decides what a segment holds, besides its photos and the model."""
-        return _digest({"limits": asdict(self.limits), "detector": default_detector().name})
+        return settings_digest(self.limits)
 
     @property
     def digest(self) -> str:
@@ -112,6 +112,11 @@ class IndexJob:
 
 def _digest(value: dict[str, Any]) -> str:
     return digest_bytes(rfc8785.dumps(value))
+
+
+def settings_digest(limits: Limits) -> str:
+    """Returns IndexJob.settings_digest for these limits and this installation's detector."""
+    return _digest({"limits": asdict(limits), "detector": default_detector().name})
 
 
 def read_limits(job_file: Path) -> Limits:

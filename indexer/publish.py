@@ -7,6 +7,7 @@ and `roll_forward` builds whatever index is missing.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from indexer.outcomes import Outcome
 from indexer.run import Run, discard_run
 from indexer.schema import FOUND, PHOTOS
 from indexer.search_files import build_index
-from indexer.segment import SegmentReference, is_done, plan_segments
+from indexer.segment import SegmentReference, done_by, is_done, plan_segments
 from indexer.settled import Rejections, SettledRows, has_row, settle_duplicates
 from indexer.table import commit_rows, committed, holds_any, is_enrolled, open_table, read_rows, restore
 from indexer.torn_entry import set_aside_torn_entry
@@ -41,11 +42,15 @@ KNOWN_PROBE = (Outcome.PROBE_PHOTO.value, "the ledger knows it as a probe")
 
 @dataclass(frozen=True)
 class Settled:
-    """A run's result before it is committed. rejections: rows of the CSV, each time anew."""
+    """A run's result before it is committed. rejections: rows of the CSV, each time anew.
+
+    done_by: of each worker, host, process, and how many segments and photos it did.
+    """
 
     rows: SettledRows
     accounting: Accounting
     rejections: Iterable[dict[str, Any]]
+    done_by: list[dict[str, Any]]
 
 
 def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled:
@@ -56,7 +61,8 @@ def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled
     table = open_table(gallery)
     references = _done_segments(run)
     listed = pq.read_table(run.manifest_path, columns=["location", "photo", "subject"], partitioning=None)
-    told = _without_probes(_told(references, listed.num_rows), known_probes)
+    found, workers = _told(references, listed.num_rows)
+    told = _without_probes(found, known_probes)
     settled = settle_duplicates(listed, told, _enrolled_elsewhere(table, listed, told))
     rows = SettledRows(gallery, run, references, settled, table)
     counts = {Outcome(one["values"]): one["counts"] for one in pc.value_counts(settled["outcome"]).to_pylist()}
@@ -68,7 +74,7 @@ def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled
         held=run.held,
         updated=run.updated,
     )
-    return Settled(rows, accounting, Rejections(run, settled))
+    return Settled(rows, accounting, Rejections(run, settled), workers)
 
 
 def _done_segments(run: Run) -> list[SegmentReference]:
@@ -82,13 +88,18 @@ def _done_segments(run: Run) -> list[SegmentReference]:
     return references
 
 
-def _told(references: list[SegmentReference], photos: int) -> pa.Table:
+def _told(references: list[SegmentReference], photos: int) -> tuple[pa.Table, list[dict[str, Any]]]:
     """Returns what became of each photo, of all the run's segments: photo_digest, outcome, detail, and whether it was
-    embedded. The embeddings themselves need not be in memory together."""
+    embedded; and who did them. The embeddings themselves need not be in memory together."""
     schema = pa.schema([FOUND.field(name) for name in ("photo_digest", "outcome", "detail")])
     parts = [schema.append(pa.field("embedded", pa.bool_())).empty_table()]
+    segments: Counter[tuple[str, int]] = Counter()
+    rows: Counter[tuple[str, int]] = Counter()
     for reference in references:
         found = pq.read_table(reference.target, columns=[*schema.names, "embedding"], partitioning=None)
+        worker = done_by(found)
+        segments[worker] += 1
+        rows[worker] += found.num_rows
         embedded = pc.is_valid(found["embedding"])
         parts.append(found.select(schema.names).cast(schema).append_column("embedded", embedded))
     told = pa.concat_tables(parts)
@@ -96,7 +107,11 @@ def _told(references: list[SegmentReference], photos: int) -> pa.Table:
         raise AccountingError(
             f"the manifest has {photos:,} photos and the segments {told.num_rows:,}; nothing published"
         )
-    return told.combine_chunks()
+    workers = [
+        {"host": host, "process": process, "segments": segments[host, process], "photos": rows[host, process]}
+        for host, process in sorted(segments)
+    ]
+    return told.combine_chunks(), workers
 
 
 def _without_probes(told: pa.Table, known_probes: KnownProbes) -> pa.Table:
@@ -135,6 +150,7 @@ def publish_run(gallery: Gallery, run: Run, settled: Settled, summary: dict[str,
         "run": run.run_id,
         "archive": run.archive,
         **summary,
+        "done_by": settled.done_by,
         "limits": run.limits.of_quality,
         "accounting": settled.accounting.as_json(),
     }

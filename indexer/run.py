@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import socket
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from foundation.errors import AfterfactError
 from foundation.files import digest_file, sync_folder, write_whole
 from indexer.gallery import Gallery, GalleryError, read_sealed, write_sealed
-from indexer.job import IndexJob, segment_size
+from indexer.job import IndexJob, segment_size, settings_digest
 from indexer.limits import Limits
 from indexer.listing import Listing, list_archive
 from indexer.models import installed_model
@@ -114,6 +116,27 @@ def require_same_model(gallery: Gallery, mirrored: bool) -> None:
         f"gallery {gallery.name!r} is of model {present.model_digest[:12]}, {own} {ours.digest[:12]}: "
         f"their distances mean nothing to each other; {remedy}"
     )
+
+
+class WorkerError(AfterfactError):
+    """A worker's installation or host is not one that could do the run's segments."""
+
+
+def require_same_installation(run: Run) -> None:
+    """Raises WorkerError on a worker that would make other segments than the run's, or would find no photo."""
+    host = socket.gethostname()
+    for what, planned, ours in (
+        ("model", run.model_digest, installed_model(run.mirrored).digest),
+        ("detector or limits", run.settings_digest, settings_digest(run.limits)),
+    ):
+        if planned != ours:
+            raise WorkerError(
+                f"worker {host} has another {what} ({ours[:12]}) than the run ({planned[:12]}) and did nothing; "
+                "install the same Afterfact there, from the same pins"
+            )
+    for path in (run.folder, run.root):
+        if not path.is_dir():
+            raise WorkerError(f"worker {host} cannot open {path} and did nothing; mount it there under the same path")
 
 
 def start_run(gallery: Gallery, job: IndexJob, workers: int) -> Run:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import socket
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -29,6 +30,7 @@ from indexer.run import Run
 from indexer.schema import FOUND
 
 TAKEN = "taken-"
+HOST, PROCESS = "afterfact.host", "afterfact.process"  # of whoever did a segment, in its file's metadata
 
 
 @dataclass(frozen=True)
@@ -139,14 +141,22 @@ def embed_segment(segment: Segment, embedder: Embedder) -> Segment:
 
 
 def write_segment(segment: Segment) -> dict[str, int]:
-    """Writes the segment's file whole and returns how many photos ended as each outcome."""
+    """Writes the segment's file whole, with who did it, and returns how many photos ended as each outcome."""
     assert segment.extractions is not None and segment.embeddings is not None
     stream = io.BytesIO()
-    pq.write_table(found_rows(segment.extractions, segment.embeddings), stream, compression="zstd")
+    rows = found_rows(segment.extractions, segment.embeddings)
+    worker = {HOST: socket.gethostname(), PROCESS: str(os.getpid())}
+    pq.write_table(rows.replace_schema_metadata(worker), stream, compression="zstd")
     # The digest first: whoever sees the file sees a segment that is done.
     write_whole(digest_path(segment.reference), digest_bytes(stream.getvalue()).encode())
     write_whole(Path(segment.reference.target), stream.getvalue())
     return dict(Counter(extraction.outcome.value for extraction in segment.extractions))
+
+
+def done_by(found: pa.Table) -> tuple[str, int]:
+    """Returns the host and the process that did a segment, told by the table read from its file."""
+    told = found.schema.metadata or {}
+    return told.get(HOST.encode(), b"unknown").decode(), int(told.get(PROCESS.encode(), b"0"))
 
 
 def found_rows(extractions: Iterable[Extraction], embeddings: np.ndarray) -> pa.Table:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from foundation.errors import AfterfactError
@@ -25,12 +28,14 @@ from indexer.models import converted_network
 from indexer.publish import KnownProbes, finish_interrupted, publish_run, settle_run
 from indexer.run import Run, clear_leftovers, require_same_model, require_whole, start_run, unfinished_runs
 from indexer.segment import SegmentReference, begin_taking, is_done, plan_segments
-from pipelines.heartbeat import Heartbeat, Watch
+from pipelines.clusters import Cluster, cluster_of
+from pipelines.heartbeat import Heartbeat, Watch, begin_beating
 from pipelines.progress import Progress
-from pipelines.runners import is_local, make_runner
-from pipelines.transforms import IndexSegments, TakeSegments
+from pipelines.runners import make_runner
+from pipelines.transforms import NAMESPACE, IndexSegments, TakeSegments
 
 POLL_SECONDS = 0.25
+CLUSTER_POLL_SECONDS = 1.0
 SLACK_SECONDS = 120.0  # embedding and writing a segment, and starting the runner, on a slow machine
 # What a failure's text shows, and what is to be done before the command is run again.
 _REMEDIES = {
@@ -40,13 +45,21 @@ _REMEDIES = {
 }
 
 
+# What a worker says on purpose, in whatever a cluster's runner wraps around it; else what was wrapped last.
+_OWN_ERRORS = re.compile(r"(?:Worker|Model|Helper|Weights)Error: .*?(?=\\n| \[while running| at \w+[.]|$)")
+_JAVA_CAUSES = re.compile(r"Caused by: (.{1,300}?)(?= at \w+[.]|$)")
+
+
 class PipelineError(AfterfactError):
     """The runner ended without all segments done. What is done is kept."""
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """What one call did. version: the new version, None where nothing changed. resumed: went on with an older run."""
+    """What one call did. version: the new version, None where nothing changed. resumed: went on with an older run.
+
+    done_by: of each worker, host, process, segments and photos; metrics: the runner's counters of this call.
+    """
 
     run: Run
     accounting: Accounting
@@ -54,6 +67,8 @@ class Indexed:
     seconds: float
     looked_at_now: int
     resumed: bool
+    done_by: list[dict[str, Any]] = field(default_factory=list)
+    metrics: dict[str, int] = field(default_factory=dict)
 
 
 def core_count() -> int:
@@ -73,10 +88,13 @@ def run_job(
 
     before_publish: asks once more whether this may be published, and raises where it may not.
     known_probes: tells the photos that were probes, which are rejected.
-    Raises GalleryError where another run is at work, AccountingError and PipelineError as they say.
+    Raises GalleryError where another run is at work, AccountingError and PipelineError as they say, and what
+    cluster_of raises where the cluster that the options name is not there.
     """
     started = time.monotonic()
-    workers = job.workers or core_count()
+    cluster = cluster_of(options)
+    workers = (cluster.workers if cluster else job.workers) or core_count()
+    metrics: dict[str, int] = {}
     gallery.make_folders()
     with gallery.only_publisher():
         finish_interrupted(gallery, progress.warns)
@@ -91,16 +109,18 @@ def run_job(
         if todo:
             converted_network()  # once here, not in every worker at the same time
             converted_detector()
-            _run_pipeline(run, todo, options, workers, progress)
+            metrics = _run_pipeline(run, todo, options, cluster, workers, progress)
         progress.says("settling and publishing")
         give_back_memory()
         settled = settle_run(gallery, run, known_probes)
         give_back_memory()
         before_publish(run, settled.accounting)
         seconds = time.monotonic() - started
-        version = publish_run(gallery, run, settled, {"seconds": round(seconds, 1), "workers": workers})
+        summary = {"seconds": round(seconds, 1), "workers": workers, "metrics": metrics}
+        version = publish_run(gallery, run, settled, summary)
     looked_at_now = round(run.looked_at * len(todo) / run.segments) if run.segments else 0
-    return Indexed(run, settled.accounting, version, time.monotonic() - started, looked_at_now, resumed)
+    seconds = time.monotonic() - started
+    return Indexed(run, settled.accounting, version, seconds, looked_at_now, resumed, settled.done_by, metrics)
 
 
 def _run_to_do(gallery: Gallery, job: IndexJob, workers: int, progress: Progress) -> tuple[Run, bool]:
@@ -139,52 +159,111 @@ def _forget_damaged(todo: list[SegmentReference], progress: Progress) -> None:
 
 
 def _run_pipeline(
-    run: Run, todo: list[SegmentReference], options: PipelineOptions, workers: int, progress: Progress
-) -> None:
-    """Runs the pipeline in a thread, and tells its progress from the files that appear."""
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it raises is told below, in one line
-    local = is_local(options)
-    taken = begin_taking(run)
-    watch, patience = Watch(taken), longest_seconds(run.limits) + SLACK_SECONDS
+    run: Run,
+    todo: list[SegmentReference],
+    options: PipelineOptions,
+    cluster: Cluster | None,
+    workers: int,
+    progress: Progress,
+) -> dict[str, int]:
+    """Runs the pipeline in a thread, tells its progress from the files that appear, and returns its counters."""
+    beats = begin_beating(run)
+    watch, patience = Watch(beats), longest_seconds(run.limits) + SLACK_SECONDS
     failures: list[BaseException] = []
+    submitted: list[Any] = []
+    metrics: dict[str, int] = {}
 
     def work() -> None:
         try:
-            runner = make_runner(options, workers)
-            with beam.Pipeline(runner=runner, options=options) as pipeline:
-                plan = TakeSegments(todo, workers, taken) if local else beam.Create(todo)
-                heartbeat = Heartbeat(taken) if local else None
-                _ = pipeline | "PlanSegments" >> plan | "IndexSegments" >> IndexSegments(run, heartbeat)
+            pipeline = beam.Pipeline(runner=make_runner(options, workers), options=options)
+            plan = beam.Create(todo) if cluster else TakeSegments(todo, workers, begin_taking(run))
+            _ = pipeline | "PlanSegments" >> plan | "IndexSegments" >> IndexSegments(run, Heartbeat(beats))
+            submitted.append(pipeline.run())
+            submitted[0].wait_until_finish()
+            metrics.update(_counters(submitted[0]))
         except BaseException as error:
             failures.append(error)
 
-    with _dead_workers_noticed(failures):
+    with ExitStack() as stack:
+        stack.enter_context(_told_once())
+        stack.enter_context(_dead_workers_noticed(failures))
         thread = threading.Thread(target=work, name="pipeline", daemon=True)
+        if cluster:
+            stack.enter_context(_told_to_end_as_by_ctrl_c())
+            stack.enter_context(cluster.ready(run, progress.says))
         thread.start()
         remaining = list(todo)
         try:
             while thread.is_alive() and not failures:
-                thread.join(POLL_SECONDS)
+                thread.join(CLUSTER_POLL_SECONDS if cluster else POLL_SECONDS)
                 remaining = [reference for reference in remaining if not os.path.exists(reference.target)]
                 progress.done(run.segments - len(remaining))
-                if local and watch.silence() > patience:
-                    failures.append(TimeoutError(f"no photo was done for {patience:.0f} s; see whether memory ran out"))
+                if watch.silence() > patience:
+                    failures.append(TimeoutError(f"no photo was done for {patience:.0f} s; {_look(cluster)}"))
         except KeyboardInterrupt:
             progress.close()
+            if cluster:
+                cluster.end(submitted, thread, progress.says)
+            remaining = [reference for reference in remaining if not os.path.exists(reference.target)]
             progress.says(
                 f"interrupted with {run.segments - len(remaining)} of {run.segments} segments done, which are kept: "
                 "the same command goes on from there"
             )
             raise
+        if failures and cluster:
+            cluster.end(submitted, thread, progress.says)
     if failures:
-        left = sum(not is_done(reference) for reference in plan_segments(run))
-        whole = " ".join(f"{type(failures[0]).__name__}: {failures[0]}".split())
-        said = whole if len(whole) <= 300 else f"{type(failures[0]).__name__}: ... {whole[-280:]}"
-        remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in whole), "")
-        raise PipelineError(
-            f"the runner stopped with {left} of {run.segments} segments to do ({said}); what is done is kept: "
-            f"{remedy}run the same command again"
-        ) from failures[0]
+        raise _failed(run, failures[0]) from failures[0]
+    return metrics
+
+
+def _look(cluster: Cluster | None) -> str:
+    if cluster:
+        return "see what the workers' pools and the TaskManagers' logs say"
+    return "see whether memory ran out"
+
+
+def _failed(run: Run, failure: BaseException) -> PipelineError:
+    left = sum(not is_done(reference) for reference in plan_segments(run))
+    whole = " ".join(f"{type(failure).__name__}: {failure}".split())
+    told = _OWN_ERRORS.findall(whole) or _JAVA_CAUSES.findall(whole)
+    said = told[-1] if told else whole if len(whole) <= 300 else f"{type(failure).__name__}: ... {whole[-280:]}"
+    remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in whole), "")
+    return PipelineError(
+        f"the runner stopped with {left} of {run.segments} segments to do ({said}); what is done is kept: "
+        f"{remedy}run the same command again"
+    )
+
+
+def _counters(result: Any) -> dict[str, int]:
+    """Returns what the runner counted of our own counters: segments, and photos by outcome."""
+    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
+    return {one.key.metric.name: one.committed or one.attempted or 0 for one in found}
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """Keeps Beam from logging on standard error what _failed tells in one line."""
+    root = logging.getLogger()
+    usual = root.level
+    root.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        root.setLevel(usual)
+
+
+@contextmanager
+def _told_to_end_as_by_ctrl_c() -> Iterator[None]:
+    """Makes SIGTERM raise KeyboardInterrupt, so that a scheduler's stop ends the cluster's job, too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 @contextmanager

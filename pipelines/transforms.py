@@ -15,12 +15,13 @@ from apache_beam.metrics import Metrics
 from indexer.embedder import Embedder
 from indexer.extractor import FaceExtractor
 from indexer.limits import Limits
-from indexer.run import Run
+from indexer.run import Run, require_same_installation
 from indexer.segment import (
     Segment,
     SegmentReference,
     embed_segment,
     extract_segment,
+    is_done,
     read_segment,
     take_segment,
     write_segment,
@@ -57,10 +58,27 @@ class _Take(beam.DoFn):
 
 @dataclass
 class ReadSegments(beam.PTransform):
-    """SegmentReference -> Segment with its photos' locations."""
+    """SegmentReference -> Segment with its photos' locations; nothing where it is done already.
+
+    A cluster that starts a failed job anew hands out every segment again. run: what the worker must fit.
+    """
+
+    run: Run
 
     def expand(self, references: beam.PCollection) -> beam.PCollection:
-        return references | beam.Map(read_segment).with_output_types(Segment)
+        return references | beam.ParDo(_Read(self.run)).with_output_types(Segment)
+
+
+class _Read(beam.DoFn):
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def setup(self) -> None:
+        require_same_installation(self._run)
+
+    def process(self, reference: SegmentReference) -> Iterator[Segment]:
+        if not is_done(reference):
+            yield read_segment(reference)
 
 
 @dataclass
@@ -145,7 +163,7 @@ class IndexSegments(beam.PTransform):
     def expand(self, references: beam.PCollection[SegmentReference]) -> beam.PCollection:
         return (
             references
-            | "ReadSegments" >> ReadSegments()
+            | "ReadSegments" >> ReadSegments(self.run)
             | "ExtractFaces" >> ExtractFaces(str(self.run.root), self.run.limits, self.heartbeat)
             | "EmbedFaces" >> EmbedFaces(self.run.mirrored)
             | "WriteSegments" >> WriteSegments()

@@ -17,10 +17,15 @@ def test_silence_is_counted_from_the_last_sign_whatever_the_clock_says(tmp_path)
     assert watch.silence() < 5
     time.sleep(0.2)
     assert watch.silence() >= 0.2
-    os.utime(tmp_path, (0, 0))  # a clock that went back by decades
+    Heartbeat(tmp_path).beat()
     assert watch.silence() < 0.2
     time.sleep(0.2)
-    Heartbeat(tmp_path).beat()
+    (sign,) = tmp_path.iterdir()
+    os.utime(sign, (0, 0))  # a clock that went back by decades
+    assert watch.silence() < 0.2
+    time.sleep(0.2)
+    Heartbeat(tmp_path).beat()  # of another worker
+    assert len(list(tmp_path.iterdir())) == 2
     assert watch.silence() < 0.2
 
 

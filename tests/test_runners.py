@@ -53,7 +53,9 @@ def test_unknown_flags_are_refused_by_name(flags, says, capsys):
 
 
 def test_a_job_servers_own_flags_are_passed_on():
-    options = parse_beam_flags(["--runner=PortableRunner", "--job_endpoint=localhost:8099", "--parallelism=4"])
+    environment = ["--environment_type=EXTERNAL", "--environment_config=localhost:50000"]
+    flags = ["--runner=PortableRunner", "--job_endpoint=localhost:8099", "--parallelism=4", "--its_own=1"]
+    options = parse_beam_flags([*flags, *environment])
     assert options.view_as(StandardOptions).runner == "PortableRunner"
     assert make_runner(options, 2) == "PortableRunner"
 
