@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -233,6 +234,8 @@ def _print_json(indexed: Indexed, job: IndexJob, saved: Path) -> None:
             "accounting": indexed.accounting.as_json(),
             "rejected_share": round(indexed.accounting.rejected_share, 6),
             "seconds": round(indexed.seconds, 2),
+            "done_by": indexed.done_by,
+            "metrics": indexed.metrics,
             "rejections": str(saved),
         }
     )
@@ -277,9 +280,20 @@ def _print_account(indexed: Indexed, job: IndexJob, retry_command: str, saved: P
             f"Gallery {job.gallery!r} is now version {indexed.version.number}: {about['faces']:,} faces of "
             f"{about['subjects']:,} subjects. {_rate(indexed)}"
         )
+    if len({one["host"] for one in indexed.done_by}) > 1:
+        click.echo(f"By host: {_by_host(indexed)}.")
     if account.rejections:
         click.echo(f"Rejections and duplicates, one a line: {saved}")
         click.echo(f"To look at the rejected once more: {retry_command}")
+
+
+def _by_host(indexed: Indexed) -> str:
+    photos: Counter[str] = Counter()
+    workers: Counter[str] = Counter()
+    for one in indexed.done_by:
+        photos[one["host"]] += one["photos"]
+        workers[one["host"]] += 1
+    return ", ".join(f"{host} {photos[host]:,} photos ({workers[host]} processes)" for host in sorted(photos))
 
 
 def _rate(indexed: Indexed) -> str:

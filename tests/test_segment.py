@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import socket
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,10 +15,19 @@ from indexer.extractor import FaceExtractor
 from indexer.gallery import Gallery
 from indexer.job import IndexJob
 from indexer.limits import Limits
-from indexer.run import clear_leftovers, discard_run, open_run, start_run, unfinished_runs
+from indexer.run import (
+    WorkerError,
+    clear_leftovers,
+    discard_run,
+    open_run,
+    require_same_installation,
+    start_run,
+    unfinished_runs,
+)
 from indexer.schema import FOUND
 from indexer.segment import (
     begin_taking,
+    done_by,
     embed_segment,
     extract_segment,
     is_done,
@@ -79,6 +91,28 @@ def test_a_written_segment_is_done_and_says_how_its_photos_ended(gallery, archiv
     assert counts == {"UNREADABLE_IMAGE": 1}
     (row,) = pq.read_table(last.target).to_pylist()
     assert (row["embedding"], row["faces"], row["width"]) == (None, 0, None)
+
+
+def test_a_segment_says_which_host_and_process_did_it(gallery, archive):
+    reference = plan_segments(start(gallery, archive))[0]
+    do(reference, open_run(Path(reference.folder)))
+    assert done_by(pq.read_table(reference.target)) == (socket.gethostname(), os.getpid())
+    assert done_by(FOUND.empty_table()) == ("unknown", 0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"model_digest": "0" * 64}, "has another model .* than the run .*install the same Afterfact there"),
+        ({"settings_digest": "0" * 64}, "has another detector or limits .* than the run"),
+        ({"root": Path("/nowhere/archive")}, "cannot open /nowhere/archive and did nothing; mount it there"),
+    ],
+)
+def test_a_worker_that_would_make_other_segments_refuses(gallery, archive, changed, says):
+    run = start(gallery, archive)
+    require_same_installation(run)
+    with pytest.raises(WorkerError, match=says):
+        require_same_installation(replace(run, **changed))
 
 
 def test_of_every_photo_with_faces_only_the_widest_ones_chip_travels_and_is_embedded(gallery, archive, clean_photos):
