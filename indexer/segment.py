@@ -143,6 +143,9 @@ def embed_segment(segment: Segment, embedder: Embedder) -> Segment:
 def write_segment(segment: Segment) -> dict[str, int]:
     """Writes the segment's file whole, with who did it, and returns how many photos ended as each outcome."""
     assert segment.extractions is not None and segment.embeddings is not None
+    counts = dict(Counter(extraction.outcome.value for extraction in segment.extractions))
+    if is_done(segment.reference):  # by a worker that took it over, after a cluster's runner had lost sight of this one
+        return counts
     stream = io.BytesIO()
     rows = found_rows(segment.extractions, segment.embeddings)
     worker = {HOST: socket.gethostname(), PROCESS: str(os.getpid())}
@@ -150,7 +153,7 @@ def write_segment(segment: Segment) -> dict[str, int]:
     # The digest first: whoever sees the file sees a segment that is done.
     write_whole(digest_path(segment.reference), digest_bytes(stream.getvalue()).encode())
     write_whole(Path(segment.reference.target), stream.getvalue())
-    return dict(Counter(extraction.outcome.value for extraction in segment.extractions))
+    return counts
 
 
 def done_by(found: pa.Table) -> tuple[str, int]:

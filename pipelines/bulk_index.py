@@ -29,7 +29,7 @@ from indexer.publish import KnownProbes, finish_interrupted, publish_run, settle
 from indexer.run import Run, clear_leftovers, require_same_model, require_whole, start_run, unfinished_runs
 from indexer.segment import SegmentReference, begin_taking, is_done, plan_segments
 from pipelines.clusters import Cluster, cluster_of
-from pipelines.heartbeat import Heartbeat, Watch, begin_beating
+from pipelines.heartbeat import BEAT_SECONDS, CLUSTER_BEAT_SECONDS, Heartbeat, Watch, begin_beating
 from pipelines.progress import Progress
 from pipelines.runners import make_runner
 from pipelines.transforms import NAMESPACE, IndexSegments, TakeSegments
@@ -168,7 +168,8 @@ def _run_pipeline(
 ) -> dict[str, int]:
     """Runs the pipeline in a thread, tells its progress from the files that appear, and returns its counters."""
     beats = begin_beating(run)
-    watch, patience = Watch(beats), longest_seconds(run.limits) + SLACK_SECONDS
+    every = CLUSTER_BEAT_SECONDS if cluster else BEAT_SECONDS
+    watch, patience = Watch(beats, every), longest_seconds(run.limits) + SLACK_SECONDS
     failures: list[BaseException] = []
     submitted: list[Any] = []
     metrics: dict[str, int] = {}
@@ -177,7 +178,7 @@ def _run_pipeline(
         try:
             pipeline = beam.Pipeline(runner=make_runner(options, workers), options=options)
             plan = beam.Create(todo) if cluster else TakeSegments(todo, workers, begin_taking(run))
-            _ = pipeline | "PlanSegments" >> plan | "IndexSegments" >> IndexSegments(run, Heartbeat(beats))
+            _ = pipeline | "PlanSegments" >> plan | "IndexSegments" >> IndexSegments(run, Heartbeat(beats, every))
             submitted.append(pipeline.run())
             submitted[0].wait_until_finish()
             metrics.update(_counters(submitted[0]))

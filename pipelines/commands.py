@@ -105,13 +105,15 @@ def index(
     Photos in a zip file, or in a tar file that is not compressed, are read where they are; nothing is unpacked.
 
     A run that was stopped, however hard, is finished by the same command. A second run of the same job
-    adds nothing. Whatever follows -- goes to Beam: the runner is FnApiRunner unless --runner names another.
+    adds nothing. Whatever follows -- goes to Beam: the runner is FnApiRunner unless --runner names another. On a
+    cluster, Ctrl-C ends its job too; AFTERFACT_JOB_SERVER names Beam's job server (an address, a jar or a command).
 
     \b
     Example:
       afterfact index nightly.yaml
       afterfact index --gallery county --archive booking.csv --limit-rejected 5%
       afterfact index nightly.yaml -- --runner=FlinkRunner --flink_master=flink:8081
+        --environment_type=EXTERNAL --environment_config=localhost:50000
 
     Exit codes: 0 done, 1 error, 2 usage, 3 refused, 4 done, but more was rejected than --limit-rejected.
     """

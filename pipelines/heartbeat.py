@@ -7,9 +7,7 @@ can wait as long for a worker that never starts. The signs lie in the run's fold
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -17,44 +15,48 @@ from pathlib import Path
 from indexer.run import Run
 
 BEAT_SECONDS = 1.0
-BEATS = "beats-"
+CLUSTER_BEAT_SECONDS = 10.0  # where each sign, and each look for it, may be a request that is paid for
 
 
 def begin_beating(run: Run) -> Path:
-    """Returns an empty folder for the signs of this call's workers."""
-    for left in run.folder.glob(f"{BEATS}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=BEATS, dir=run.folder))
+    """Returns an empty folder for the signs of this call's workers. It goes with the run."""
+    folder = run.folder / f"beats-{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    return folder
 
 
 class Heartbeat:
     """A worker's: beat() at every photo. Travels to workers; folder is one that they share with the watch."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, every: float = BEAT_SECONDS) -> None:
         self._folder = folder
+        self._every = every
         self._last = 0.0
         self._name = ""
 
     def beat(self) -> None:
-        """Leaves a sign, at most one a second: a file of this worker's own, written anew."""
-        if time.monotonic() - self._last >= BEAT_SECONDS:
+        """Leaves a sign, at most one every so many seconds: a file of this worker's own, written anew."""
+        if time.monotonic() - self._last >= self._every:
             self._last = time.monotonic()
             self._name = self._name or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-            (self._folder / self._name).write_text(f"{time.time_ns()}\n")
+            (self._folder / self._name).write_bytes(b"%d\n" % time.time_ns())
 
 
 class Watch:
     """The waiting side's. Told by this process's own clock, so that a change of the system's moves nothing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, every: float = 0.0) -> None:
+        """every: seconds between two looks at the folder, at least."""
         self._folder = folder
+        self._every = every
         self._seen: set[tuple[str, int]] = set()
-        self._since = time.monotonic()
+        self._since = self._looked = time.monotonic()
 
     def silence(self) -> float:
         """Returns the seconds since a worker's last sign."""
-        with os.scandir(self._folder) as entries:
-            signs = {(entry.name, entry.stat().st_mtime_ns) for entry in entries}
-        if signs != self._seen:
-            self._seen, self._since = signs, time.monotonic()
+        if time.monotonic() - self._looked >= self._every:
+            self._looked = time.monotonic()
+            signs = {(one.name, one.stat().st_mtime_ns) for one in self._folder.iterdir()}
+            if signs != self._seen:
+                self._seen, self._since = signs, self._looked
         return time.monotonic() - self._since

@@ -155,6 +155,8 @@ def running_flink(
         stack.callback(lambda: [cluster.stop(name) for name in reversed(list(cluster.processes))])
         rpc = free_port()
         _start_java(cluster, "jobmanager", manager, rpc)
+        # Who asks it for the first time too early asks again ten seconds later.
+        wait_for(lambda: _joined(cluster) is not None, START_SECONDS, f"the JobManager, see {folder}")
         for number, host in enumerate(hosts):
             _start_java(cluster, f"taskmanager-{number}", manager, rpc, host)
             if apart or number == 0:
@@ -174,14 +176,14 @@ def start_pool(cluster: FlinkCluster, number: int) -> None:
     cluster.start(f"pool-{number}", pool, host, PATH=path, XDG_CACHE_HOME=str(cache), PYTHONPATH=str(HOUSE))
 
 
-def _joined(cluster: FlinkCluster) -> int:
+def _joined(cluster: FlinkCluster) -> int | None:
     dead = {name: process.returncode for name, process in cluster.processes.items() if process.poll() is not None}
     if dead:
         raise RuntimeError(f"processes of the cluster ended with {dead}; see {cluster.folder}")
     try:
         return int(cluster.ask("/overview")["taskmanagers"])
     except OSError:
-        return 0
+        return None
 
 
 def _start_java(cluster: FlinkCluster, name: str, manager: str, rpc: int, host: Host | None = None) -> None:

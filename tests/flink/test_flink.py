@@ -161,7 +161,7 @@ def test_a_worker_killed_half_way_costs_no_photo(cluster, handed_over, home, arc
         told, _ = end(start(home, archive, "killed", "--", *handed_over))
     else:
         told = json.loads(out)
-        assert len(told["done_by"]) == 3, "Flink started a worker in the place of the one that was killed"
+        assert len(told["done_by"]) > 2, "Flink started a worker in the place of the one that was killed"
     assert_accounted(told, gallery, by_local_runner)
     assert_same(gallery, by_local_runner)
 
