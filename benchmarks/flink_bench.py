@@ -24,7 +24,7 @@ sys.path.insert(0, str(HOUSE / "tests"))
 
 import flinks  # noqa: E402 - found where the tests keep it
 
-ROUNDS = 3
+ROUNDS = int(os.environ.get("ROUNDS") or 3)
 SAMPLE_SECONDS = 0.1
 LARGE, SMALL = 512, 64
 LOCAL = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]

@@ -169,7 +169,7 @@ def _run_pipeline(
     """Runs the pipeline in a thread, tells its progress from the files that appear, and returns its counters."""
     beats = begin_beating(run)
     every = CLUSTER_BEAT_SECONDS if cluster else BEAT_SECONDS
-    watch, patience = Watch(beats, every), longest_seconds(run.limits) + SLACK_SECONDS
+    patience = longest_seconds(run.limits) + SLACK_SECONDS
     failures: list[BaseException] = []
     submitted: list[Any] = []
     metrics: dict[str, int] = {}
@@ -192,6 +192,7 @@ def _run_pipeline(
         if cluster:
             stack.enter_context(_told_to_end_as_by_ctrl_c())
             stack.enter_context(cluster.ready(run, progress.says))
+        watch = Watch(beats, every)
         thread.start()
         remaining = list(todo)
         try:

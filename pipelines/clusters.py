@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -66,7 +67,9 @@ class Cluster:
 
     def end(self, submitted: list[Any], submitting: threading.Thread, says: Callable[[str], None]) -> None:
         """Ends this run's job on the cluster, and says whether it saw it end. Never raises."""
-        submitting.join(0 if submitted else SUBMIT_SECONDS)
+        ends = time.monotonic() + SUBMIT_SECONDS
+        while submitting.is_alive() and not submitted and time.monotonic() < ends:
+            submitting.join(0.2)
         try:
             for result in submitted:
                 result.cancel()

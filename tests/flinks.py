@@ -7,6 +7,7 @@ TaskManagers call their worker 1-1 and ask localhost for it. Elsewhere they shar
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from typing import Any
 HOUSE = Path(__file__).parent.parent
 START_SECONDS = 120.0
 POOL_PORT = 50000
+_CLUSTERS = itertools.count()  # of this process: each has names and addresses of its own
 DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 
 
@@ -246,8 +248,9 @@ class _NoNamespaces(Exception):
 
 def _namespaces(stack: contextlib.ExitStack, folder: Path, count: int) -> tuple[list[Host], str]:
     """Makes a bridge, and for each host a namespace with an address on it, a host name and a hosts file."""
-    tag = f"{os.getpid() % 100_000:05d}"
-    bridge, net = f"aff{tag}", f"10.{os.getpid() // 250 % 250}.{os.getpid() % 250}"
+    number = os.getpid() + 7 * next(_CLUSTERS)
+    tag = f"{number % 100_000:05d}"
+    bridge, net = f"aff{tag}", f"10.{number // 250 % 250}.{number % 250}"
     _ip(f"link add {bridge} type bridge")
     stack.callback(_ip, f"link del {bridge}", quiet=True)
     _ip(f"addr add {net}.1/24 dev {bridge}")
