@@ -34,6 +34,14 @@ ENDED = {"FINISHED", "CANCELED", "FAILED"}
 pytestmark = pytest.mark.skipif(bool(flinks.why_not()), reason=flinks.why_not() or "all is there")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def ctrl_c():
+    """Lets the commands hear Ctrl-C, which a shell turns off in what it starts in the background."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     folder = tmp_path_factory.mktemp("flink-archive") / "archive"
@@ -96,6 +104,12 @@ def wait_for_segments(home, gallery, count, process):
         lambda: segments_done(home, gallery) >= count or process.poll() is not None, LIMIT_SECONDS, "segments"
     )
     assert process.poll() is None, process.communicate()
+
+
+def hold(cluster):
+    """Stops the workers where they are, so that a job of any size is under way when what comes next comes."""
+    for worker in cluster.workers():
+        os.kill(worker, signal.SIGSTOP)
 
 
 def assert_same(gallery, other):
@@ -170,9 +184,11 @@ def test_told_to_stop_the_command_ends_the_clusters_job_and_the_next_goes_on(
     cluster, handed_over, home, archive, by_local_runner
 ):
     gallery = Gallery(home.path, "stopped")
-    for sign, segments in ((signal.SIGINT, 2), (signal.SIGTERM, 4)):
+    done = 0
+    for sign in (signal.SIGINT, signal.SIGTERM):
         process = start(home, archive, "stopped", "--", *handed_over)
-        wait_for_segments(home, "stopped", segments, process)
+        wait_for_segments(home, "stopped", done + 1, process)
+        hold(cluster)
         process.send_signal(sign)
         _, err = end(process, code=130)
         done = segments_done(home, "stopped")
@@ -192,6 +208,7 @@ def test_a_command_killed_hard_leaves_a_job_that_the_next_ends_first(
     gallery = Gallery(home.path, "left")
     process = start(home, archive, "left", "--", *handed_over)
     wait_for_segments(home, "left", 2, process)
+    hold(cluster)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert "RUNNING" in {job["state"] for job in cluster.jobs()}
@@ -204,6 +221,7 @@ def test_a_worker_of_another_model_refuses_and_writes_nothing(cluster, handed_ov
     """Its weights are another file, as they would be in an image that was built from other pins."""
     models = tmp_path / "face_recognition_models" / "models"
     models.mkdir(parents=True)
+    (models.parent / "__init__.py").touch()
     for path in network_file().parent.iterdir():
         shutil.copy(path, models)
     with open(models / network_file().name, "ab") as stream:
