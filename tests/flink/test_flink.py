@@ -35,11 +35,14 @@ pytestmark = pytest.mark.skipif(bool(flinks.why_not()), reason=flinks.why_not() 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def ctrl_c():
-    """Lets the commands hear Ctrl-C, which a shell turns off in what it starts in the background."""
-    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+def told_to_stop():
+    """Lets the commands hear Ctrl-C, which a shell turns off in what it starts in the background; and whoever ends the
+    tests with SIGTERM leaves nothing running."""
+    signs = (signal.SIGINT, signal.SIGTERM)
+    usual = [signal.signal(sign, signal.default_int_handler) for sign in signs]
     yield
-    signal.signal(signal.SIGINT, usual)
+    for sign, handler in zip(signs, usual, strict=True):
+        signal.signal(sign, handler)
 
 
 @pytest.fixture(scope="module")
