@@ -11,7 +11,7 @@ from typing import Any
 from foundation.errors import AfterfactError
 
 ANSWER_SECONDS = 10.0
-END_SECONDS = 60.0  # a worker finishes the photo that it is at before it lets go
+END_SECONDS = 200.0  # after 180 Flink itself ends a TaskManager whose worker does not let go of its task
 _ENDED = {"FINISHED", "CANCELED", "FAILED", "SUSPENDED"}
 
 

@@ -3,6 +3,7 @@
 N photos are drawn (default 2,000). Skipped, with the reason, where Java, Flink or a job server is absent.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -110,9 +111,23 @@ def wait_for_segments(home, gallery, count, process):
 
 
 def hold(cluster):
-    """Stops the workers where they are, so that a job of any size is under way when what comes next comes."""
-    for worker in cluster.workers():
+    """Stops the workers where they are, so that a job of any size is under way when what comes next comes.
+
+    Returns a function that lets them go on once Flink is cancelling the job: a worker that cannot answer holds that up.
+    """
+    held = list(cluster.workers())
+    for worker in held:
         os.kill(worker, signal.SIGSTOP)
+
+    def release():
+        try:
+            flinks.wait_for(lambda: "RUNNING" not in {job["state"] for job in cluster.jobs()}, 300, "the job's end")
+        finally:
+            for worker in held:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGCONT)
+
+    return release
 
 
 def assert_same(gallery, other):
@@ -191,8 +206,9 @@ def test_told_to_stop_the_command_ends_the_clusters_job_and_the_next_goes_on(
     for sign in (signal.SIGINT, signal.SIGTERM):
         process = start(home, archive, "stopped", "--", *handed_over)
         wait_for_segments(home, "stopped", done + 1, process)
-        hold(cluster)
+        release = hold(cluster)
         process.send_signal(sign)
+        release()
         _, err = end(process, code=130)
         done = segments_done(home, "stopped")
         assert "CANCELED" in err
@@ -211,11 +227,13 @@ def test_a_command_killed_hard_leaves_a_job_that_the_next_ends_first(
     gallery = Gallery(home.path, "left")
     process = start(home, archive, "left", "--", *handed_over)
     wait_for_segments(home, "left", 2, process)
-    hold(cluster)
+    release = hold(cluster)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert "RUNNING" in {job["state"] for job in cluster.jobs()}
-    _, err = end(start(home, archive, "left", "--", *handed_over))
+    following = start(home, archive, "left", "--", *handed_over)
+    release()
+    _, err = end(following)
     assert "left on the cluster, is ended" in err
     assert_same(gallery, by_local_runner)
 
