@@ -11,8 +11,8 @@ AFTERFACT_DATA ?= ../shared/data
 export AFTERFACT_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill lint format types docs docs-check bench bench-budget accuracy bench-access \
-        bench-probes bench-scale bench-search simulate-stragglers pins clean
+.PHONY: help setup demo test test-kill flink test-flink lint format types docs docs-check bench bench-budget accuracy \
+        bench-access bench-flink bench-probes bench-scale bench-search simulate-stragglers pins clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -39,6 +39,23 @@ test: $(READY) ## Run the tests (real photos from AFTERFACT_DATA, skipped where 
 
 test-kill: $(READY) ## Run the slow tests: many kills, many runs at once
 	$(BIN)/python -m pytest tests/slow
+
+# FLINK_HOME names the Flink to start; without it, and where there is a Java to run it, one is fetched from PyPI into
+# an environment of its own: its own dependencies pin an old Beam.
+FLINK := .flink/.ready
+FLINK_NEEDED := $(if $(FLINK_HOME),,$(if $(shell command -v java),$(FLINK)))
+
+flink: $(FLINK) ## Fetch the Flink of the tests into .flink (250 MB), for where FLINK_HOME is not set
+
+$(FLINK): requirements/flink.txt | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .flink
+	$(BIN)/uv pip install --quiet --python .flink/bin/python --no-deps -r requirements/flink.txt
+	chmod +x .flink/lib/python3*/site-packages/pyflink/bin/*.sh
+	@touch $(FLINK)
+
+# AFTERFACT_JOB_SERVER: the job server's jar, or a command that takes Flink's address and a port. ONLY: which tests.
+test-flink: $(READY) $(FLINK_NEEDED) ## Run the job on a real Flink of this machine: N=2000 photos (needs Java)
+	N=$(N) $(BIN)/python -m pytest tests/flink $(if $(ONLY),-k "$(ONLY)")
 
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check $(SOURCES)
@@ -70,6 +87,9 @@ accuracy: $(READY) ## Measure error rates on AFTERFACT_DATA and write docs/accur
 bench-access: $(READY) ## Measure a decision with its ledger entry, and verification, at N entries (N=1000000)
 	$(BIN)/python benchmarks/access_bench.py $(N)
 
+bench-flink: $(READY) $(FLINK_NEEDED) ## Measure Flink with two one-core workers against the local runner: N=4000 photos (needs Java)
+	$(BIN)/python benchmarks/flink_bench.py $(N)
+
 bench-probes: $(READY) ## Measure many probes in one search: N=1000 probes, FACES=300000 in the gallery
 	$(BIN)/python benchmarks/many_probes.py $(or $(N),1000) $(or $(FACES),300000)
 
@@ -87,5 +107,5 @@ pins: ## Compile requirements/pins.txt anew from setup.py
 	$(BIN)/uv pip compile --quiet setup.py --extra test --python-version 3.11 --override requirements/overrides.txt \
 	    --no-emit-index-url --no-header --no-annotate --upgrade -o requirements/pins.txt
 
-clean: ## Remove .venv and what the tour made
-	rm -rf $(VENV) demo-home
+clean: ## Remove .venv, the fetched Flink and what the tour made
+	rm -rf $(VENV) .flink demo-home

@@ -37,9 +37,9 @@ class Counter:
         elif count != self._last and (now - self._told > LINE_SECONDS or count == self._total):
             self._told = now
             rate = self._rate(count)
-            left = _duration((self._total - count) / rate if rate else 0)
+            left = f", {_duration((self._total - count) / rate)} left" if rate else ""
             click.echo(
-                f"{self._command}: {count:,} of {self._total:,} {self._unit}, {rate:.1f} {self._unit}/s, {left} left",
+                f"{self._command}: {count:,} of {self._total:,} {self._unit}, {rate:.1f} {self._unit}/s{left}",
                 err=True,
             )
         self._last = count

@@ -15,6 +15,7 @@ from foundation.files import fetch_file
 from foundation.store_path import StorePath
 from indexer.gallery import Gallery, GalleryError, Version
 
+BEATS = "beats-"  # begins the name of the folder for the signs that a run's workers give
 TAKEN = "taken-"  # begins the name of the folder by which a run's workers share out the segments
 
 
@@ -79,6 +80,6 @@ def _drop(gallery: Gallery, keep: set[str]) -> None:
 
 def clear_work_folders(gallery: Gallery) -> None:
     """Removes what runs leave in the cache besides search files. Only for the holder of the publisher's lock."""
-    for pattern in ("work-*", f"{TAKEN}*"):
+    for pattern in ("work-*", f"{BEATS}*", f"{TAKEN}*"):
         for one in gallery.cache.glob(pattern):
             shutil.rmtree(one, ignore_errors=True)

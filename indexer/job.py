@@ -138,13 +138,13 @@ class IndexJob:
         )
 
 
-def settings_digest(limits: Limits) -> str:
-    """Returns the digest of whatever decides what a segment holds, besides its photos and the model."""
-    return _digest({"limits": asdict(limits), "detector": default_detector().name})
-
-
 def _digest(value: dict[str, Any]) -> str:
     return digest_bytes(rfc8785.dumps(value))
+
+
+def settings_digest(limits: Limits) -> str:
+    """Returns IndexJob.settings_digest for these limits and this installation's detector."""
+    return _digest({"limits": asdict(limits), "detector": default_detector().name})
 
 
 def read_limits(job_file: Path) -> Limits:

@@ -23,7 +23,7 @@ from indexer.outcomes import Outcome
 from indexer.run import Run, discard_run
 from indexer.schema import FOUND, PHOTOS
 from indexer.search_files import build_index
-from indexer.segment import SegmentReference, plan_segments, read_found, undone_segments
+from indexer.segment import DoneBy, SegmentReference, plan_segments, read_found, undone_segments
 from indexer.settled import Rejections, SettledRows, has_row, settle_duplicates
 from indexer.table import Rows, commit_rows, committed, holds_any, is_enrolled, open_table, read_rows, restore
 from indexer.torn_entry import set_aside_torn_entry
@@ -41,12 +41,14 @@ KNOWN_PROBE = (Outcome.PROBE_PHOTO.value, "the ledger knows it as a probe")
 @dataclass(frozen=True)
 class Settled:
     """A run's result before it is committed. rejections: rows of the CSV, each time anew. table: the gallery's that it
-    was settled against, None where there was none."""
+    was settled against, None where there was none. done_by: see indexer.segment.DoneBy.
+    """
 
     rows: Rows
     table: Any | None
     accounting: Accounting
     rejections: Iterable[dict[str, Any]]
+    done_by: list[dict[str, Any]]
 
 
 def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled:
@@ -58,7 +60,8 @@ def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled
     references = done_segments(run)
     manifest = parquet_source(run.manifest_path)
     listed = pq.read_table(manifest, columns=["location", "photo", "subject"], partitioning=None)
-    told = _without_probes(_told(references, listed.num_rows), known_probes)
+    done_by = DoneBy()
+    told = _without_probes(_told(references, listed.num_rows, done_by), known_probes)
     settled = settle_duplicates(listed, told, _enrolled_elsewhere(table, listed, told))
     rows = SettledRows(gallery, run, references, settled, table)
     counts = {Outcome(one["values"]): one["counts"] for one in pc.value_counts(settled["outcome"]).to_pylist()}
@@ -70,7 +73,7 @@ def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled
         held=run.held,
         updated=run.updated,
     )
-    return Settled(rows, table, accounting, Rejections(run, settled))
+    return Settled(rows, table, accounting, Rejections(run, settled), done_by.listed())
 
 
 def done_segments(run: Run) -> list[SegmentReference]:
@@ -84,13 +87,14 @@ def done_segments(run: Run) -> list[SegmentReference]:
     return plan_segments(run)
 
 
-def _told(references: list[SegmentReference], photos: int) -> pa.Table:
+def _told(references: list[SegmentReference], photos: int, done_by: DoneBy) -> pa.Table:
     """Returns what became of each photo, of all the run's segments: photo_digest, outcome, detail, and whether it was
-    embedded. The embeddings themselves need not be in memory together."""
+    embedded; done_by hears of each. The embeddings themselves need not be in memory together."""
     schema = pa.schema([FOUND.field(name) for name in ("photo_digest", "outcome", "detail")])
     parts = [schema.append(pa.field("embedded", pa.bool_())).empty_table()]
     for reference in references:
         found = read_found(reference, [*schema.names, "embedding"])
+        done_by.add(found)
         embedded = pc.is_valid(found["embedding"])
         parts.append(found.select(schema.names).cast(schema).append_column("embedded", embedded))
     told = pa.concat_tables(parts)
@@ -138,6 +142,7 @@ def publish_run(gallery: Gallery, run: Run, settled: Settled, summary: dict[str,
         "archive": run.archive,
         **summary,
         **({} if run.reembeds is None else {"reembedded": run.reembeds}),
+        "done_by": settled.done_by,
         "limits": run.limits.of_quality,
         "accounting": settled.accounting.as_json(),
     }

@@ -28,7 +28,7 @@ from indexer.outcomes import BY_QUALITY, EMBEDDED, Outcome
 from indexer.publish import Settled, done_segments
 from indexer.run import Run, write_run
 from indexer.schema import FOUND, LISTED, PHOTOS
-from indexer.segment import SegmentReference, forget_segment, read_found
+from indexer.segment import DoneBy, SegmentReference, forget_segment, read_found
 from indexer.table import committed, open_table, read_batches, read_rows
 
 _KEPT = [name for name in PHOTOS.names if name != "embedding"]
@@ -125,7 +125,8 @@ def settle_reembedded(gallery: Gallery, run: Run, limit_lost: float) -> Settled:
     """
     references = done_segments(run)
     before = pq.read_table(parquet_source(run.manifest_path), columns=["photo_digest", "outcome"], partitioning=None)
-    verdicts = _verdicts(references, before)
+    done_by = DoneBy()
+    verdicts = _verdicts(references, before, done_by)
     _require_few_lost(run, references, before["outcome"], verdicts, limit_lost)
     table = open_table(gallery, run.reembeds)
     rows = _ReembeddedRows(gallery, run, references, verdicts, table)
@@ -136,14 +137,15 @@ def settle_reembedded(gallery: Gallery, run: Run, limit_lost: float) -> Settled:
         rejected={outcome.value: number for outcome, number in sorted(counts.items())},
         held=run.held,
     )
-    return Settled(rows, table, accounting, _Lost(run, before["outcome"], verdicts))
+    return Settled(rows, table, accounting, _Lost(run, before["outcome"], verdicts), done_by.listed())
 
 
-def _verdicts(references: list[SegmentReference], before: pa.Table) -> pa.Table:
+def _verdicts(references: list[SegmentReference], before: pa.Table, done_by: DoneBy) -> pa.Table:
     """Returns what becomes of each photo's row: its outcome and detail, and whether it stays."""
     parts, begin = [_VERDICT.empty_table()], 0
     for reference in references:
         found = read_found(reference, ["photo_digest", "outcome", "detail"])
+        done_by.add(found)
         digests = before["photo_digest"].slice(begin, found.num_rows).to_pylist()
         outcomes = before["outcome"].slice(begin, found.num_rows).to_pylist()
         begin += found.num_rows

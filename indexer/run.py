@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from foundation.errors import AfterfactError
 from foundation.files import digest_file, parquet_source, remove_tree, sync_folder, write_whole
-from foundation.store_path import Place, StorePath
+from foundation.store_path import Place, StorePath, place_at
 from indexer.gallery import Gallery, GalleryError, read_sealed, write_sealed
-from indexer.job import IndexJob, segment_size
+from indexer.job import IndexJob, segment_size, settings_digest
 from indexer.limits import Limits
 from indexer.listing import Listing, list_archive
 from indexer.locations import Source, parse_source, whole
-from indexer.models import Model, installed_model
+from indexer.models import Model, ModelError, find_network, installed_model
 from indexer.plan import Plan, make_plan
 from indexer.schema import LISTED
 from indexer.table import open_table
@@ -125,6 +128,34 @@ def require_same_model(gallery: Gallery, model: Model) -> None:
         f"gallery {gallery.name!r} is of model {present.model_digest[:12]} ({held.name}), {own} {model.digest[:12]} "
         f"({model.name}): their distances mean nothing to each other; {remedy}, or see afterfact gallery reembed"
     )
+
+
+class WorkerError(AfterfactError):
+    """A worker's installation or host is not one that could do the run's segments."""
+
+
+def require_same_installation(run: Run, networks: Path) -> None:
+    """Raises WorkerError on a worker that would make other segments than the run's, or would find no photo.
+
+    networks: see indexer.models.find_network.
+    """
+    host = socket.gethostname()
+    try:
+        find_network(run.model, networks)
+    except ModelError as error:
+        raise WorkerError(
+            f"worker {host} has not the run's model and did nothing; install the same Afterfact there, from the same "
+            f"pins: {error}"
+        ) from error
+    ours = settings_digest(run.limits)
+    if run.settings_digest != ours:
+        raise WorkerError(
+            f"worker {host} has another detector or limits ({ours[:12]}) than the run ({run.settings_digest[:12]}) and "
+            "did nothing; install the same Afterfact there, from the same pins"
+        )
+    for place in (run.folder, place_at(str(run.root))):
+        if not place.is_dir():
+            raise WorkerError(f"worker {host} cannot open {place} and did nothing; mount it there under the same path")
 
 
 def start_run(gallery: Gallery, job: IndexJob, workers: int) -> Run:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import socket
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -30,6 +31,8 @@ from indexer.gallery_cache import TAKEN
 from indexer.locations import photo_at
 from indexer.run import MANIFEST, Run
 from indexer.schema import FOUND
+
+HOST, PROCESS = "afterfact.host", "afterfact.process"  # of whoever did a segment, in its file's metadata
 
 
 @dataclass(frozen=True)
@@ -191,14 +194,41 @@ def embed_segment(segment: Segment, embedder: Embedder) -> Segment:
 
 
 def write_segment(segment: Segment) -> dict[str, int]:
-    """Writes the segment's file whole and returns how many photos ended as each outcome."""
+    """Writes the segment's file whole, with who did it, and returns how many photos ended as each outcome."""
     assert segment.extractions is not None and segment.embeddings is not None
+    counts = dict(Counter(extraction.outcome.value for extraction in segment.extractions))
+    if is_done(segment.reference):  # by a worker that took it over, after a cluster's runner had lost sight of this one
+        return counts
     stream = io.BytesIO()
-    pq.write_table(found_rows(segment.extractions, segment.embeddings), stream, compression="zstd")
+    rows = found_rows(segment.extractions, segment.embeddings)
+    worker = {HOST: socket.gethostname(), PROCESS: str(os.getpid())}
+    pq.write_table(rows.replace_schema_metadata(worker), stream, compression="zstd")
     # The digest first: whoever sees the file sees a segment that is done.
     write_whole(digest_path(segment.reference), digest_bytes(stream.getvalue()).encode())
     write_whole(place_at(segment.reference.target), stream.getvalue())
-    return dict(Counter(extraction.outcome.value for extraction in segment.extractions))
+    return counts
+
+
+class DoneBy:
+    """Counts who did a run's segments, told by the tables read from their files."""
+
+    def __init__(self) -> None:
+        self._segments: Counter[tuple[str, int]] = Counter()
+        self._photos: Counter[tuple[str, int]] = Counter()
+
+    def add(self, found: pa.Table) -> None:
+        """Counts a segment's table."""
+        told = found.schema.metadata or {}
+        worker = told.get(HOST.encode(), b"unknown").decode(), int(told.get(PROCESS.encode(), b"0"))
+        self._segments[worker] += 1
+        self._photos[worker] += found.num_rows
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Returns of each worker its host and process, and how many segments and photos it did."""
+        return [
+            {"host": host, "process": process, "segments": segments, "photos": self._photos[host, process]}
+            for (host, process), segments in sorted(self._segments.items())
+        ]
 
 
 def found_rows(extractions: Iterable[Extraction], embeddings: np.ndarray) -> pa.Table:

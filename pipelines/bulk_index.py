@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from foundation.errors import AfterfactError
 from foundation.memory import give_back_memory
-from foundation.store_path import StorePath, place_at
 from indexer.accounting import Accounting
 from indexer.blazeface import converted_detector
 from indexer.embedder import require_device
-from indexer.extractor import longest_seconds
 from indexer.gallery import Gallery, Version
 from indexer.gallery_cache import clear_work_folders
 from indexer.job import IndexJob
@@ -38,30 +30,19 @@ from indexer.run import (
     start_run,
     unfinished_runs,
 )
-from indexer.segment import SegmentReference, begin_taking, forget_segment, segments_there, undone_segments
-from pipelines.heartbeat import Heartbeat, Watch
+from indexer.segment import SegmentReference, forget_segment, undone_segments
+from pipelines.clusters import cluster_of
 from pipelines.progress import Progress
-from pipelines.runners import is_local, make_runner
-from pipelines.transforms import IndexSegments, TakeSegments
-
-POLL_SECONDS = 0.25
-STORE_POLL_SECONDS = 5.0  # a listing each; they are paid for
-SLACK_SECONDS = 120.0  # embedding and writing a segment, and starting the runner, on a slow machine
-# What a failure's text shows, and what is to be done before the command is run again.
-_REMEDIES = {
-    "OSError": "see whether the disk is full or closed to us, then ",
-    "PermissionError": "see whether the disk is closed to us, then ",
-    "MemoryError": "free memory, or give fewer --workers, then ",
-}
-
-
-class PipelineError(AfterfactError):
-    """The runner ended without all segments done. What is done is kept."""
+from pipelines.running import run_pipeline, segments_of
+from pipelines.transforms import IndexSegments
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """What one call did. version: the new version, None where nothing changed. resumed: went on with an older run."""
+    """What one call did. version: the new version, None where nothing changed. resumed: went on with an older run.
+
+    done_by: of each worker, host, process, segments and photos; metrics: the runner's counters of this call.
+    """
 
     run: Run
     accounting: Accounting
@@ -69,6 +50,8 @@ class Indexed:
     seconds: float
     looked_at_now: int
     resumed: bool
+    done_by: list[dict[str, Any]] = field(default_factory=list)
+    metrics: dict[str, int] = field(default_factory=dict)
 
 
 def core_count() -> int:
@@ -89,11 +72,14 @@ def run_job(
 
     before_publish: asks once more whether this may be published, and raises where it may not.
     known_probes: tells the photos that were probes, which are rejected. device: see indexer.embedder.Embedder.
-    Raises GalleryError where another run is at work, AccountingError and PipelineError as they say.
+    Raises GalleryError where another run is at work, AccountingError and PipelineError as they say, and what
+    cluster_of raises where the cluster that the options name is not there.
     """
     started = time.monotonic()
-    workers = job.workers or core_count()
-    if is_local(options):
+    cluster = cluster_of(options)
+    workers = (cluster.workers if cluster else job.workers) or core_count()
+    metrics: dict[str, int] = {}
+    if cluster is None:
         require_device(device)
     gallery.make_folders()
     with gallery.only_publisher():
@@ -112,7 +98,7 @@ def run_job(
             find_network(run.model, models_folder(gallery.home))  # once here, not in every worker at the same time
             converted_detector()
             stages = partial(IndexSegments, run, str(models_folder(gallery.home)), device)
-            _run_pipeline(run, todo, stages, options, workers, progress, gallery.cache)
+            metrics = run_pipeline(run, todo, stages, options, cluster, workers, progress, gallery.cache)
         progress.says("settling and publishing")
         give_back_memory()
         if isinstance(job, ReembedJob):
@@ -122,10 +108,12 @@ def run_job(
         give_back_memory()
         before_publish(run, settled.accounting)
         seconds = time.monotonic() - started
-        version = publish_run(gallery, run, settled, {"seconds": round(seconds, 1), "workers": workers})
+        summary = {"seconds": round(seconds, 1), "workers": workers, "metrics": metrics}
+        version = publish_run(gallery, run, settled, summary)
         clear_work_folders(gallery)
     looked_at_now = round(run.looked_at * len(todo) / run.segments) if run.segments else 0
-    return Indexed(run, settled.accounting, version, time.monotonic() - started, looked_at_now, resumed)
+    seconds = time.monotonic() - started
+    return Indexed(run, settled.accounting, version, seconds, looked_at_now, resumed, settled.done_by, metrics)
 
 
 def _run_to_do(gallery: Gallery, job: IndexJob | ReembedJob, workers: int, progress: Progress) -> tuple[Run, bool]:
@@ -163,89 +151,8 @@ def _tell_other_limits(gallery: Gallery, run: Run, progress: Progress) -> None:
 
 
 def _forget_damaged(run: Run, todo: list[SegmentReference], progress: Progress) -> None:
-    damaged = _there(run, todo)
+    damaged = segments_of(run, todo)
     for reference in damaged:
         forget_segment(reference)  # else its being there would be taken for progress
     if damaged:
         progress.warns(f"{len(damaged)} segment files were damaged since they were written and are made again")
-
-
-def _there(run: Run, references: list[SegmentReference]) -> list[SegmentReference]:
-    """Returns those of the segments whose files are there, damaged or not."""
-    there = segments_there(run)
-    return [one for one in references if place_at(one.target).name in there]
-
-
-def _run_pipeline(
-    run: Run,
-    todo: list[SegmentReference],
-    stages: Callable[[Heartbeat | None], IndexSegments],
-    options: PipelineOptions,
-    workers: int,
-    progress: Progress,
-    cache: Path,
-) -> None:
-    """Runs the pipeline in a thread, and tells its progress from the files that appear."""
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it raises is told below, in one line
-    local = is_local(options)
-    taken = begin_taking(run, cache)
-    watch, patience = Watch(taken), longest_seconds(run.limits) + SLACK_SECONDS
-    looks_every = STORE_POLL_SECONDS if isinstance(run.folder, StorePath) else 0.0
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            runner = make_runner(options, workers)
-            with beam.Pipeline(runner=runner, options=options) as pipeline:
-                plan = TakeSegments(todo, workers, taken) if local else beam.Create(todo)
-                heartbeat = Heartbeat(taken) if local else None
-                _ = pipeline | "PlanSegments" >> plan | "IndexSegments" >> stages(heartbeat)
-        except BaseException as error:
-            failures.append(error)
-
-    with _dead_workers_noticed(failures):
-        thread = threading.Thread(target=work, name="pipeline", daemon=True)
-        thread.start()
-        done = done_before = run.segments - len(todo)
-        looked = 0.0
-        try:
-            while thread.is_alive() and not failures:
-                thread.join(POLL_SECONDS)
-                if not thread.is_alive() or time.monotonic() - looked >= looks_every:
-                    done = done_before + len(_there(run, todo))
-                    looked = time.monotonic()
-                    progress.done(done)
-                if local and watch.silence() > patience:
-                    failures.append(TimeoutError(f"no photo was done for {patience:.0f} s; see whether memory ran out"))
-        except KeyboardInterrupt:
-            progress.close()
-            progress.says(
-                f"interrupted with {done} of {run.segments} segments done, which are kept: "
-                "the same command goes on from there"
-            )
-            raise
-    if failures:
-        left = len(undone_segments(run))
-        whole = " ".join(f"{type(failures[0]).__name__}: {failures[0]}".split())
-        ours = isinstance(failures[0], AfterfactError)  # one line already, with its own remedy
-        said = whole if ours or len(whole) <= 300 else f"{type(failures[0]).__name__}: ... {whole[-280:]}"
-        remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in whole), "")
-        raise PipelineError(
-            f"the runner stopped with {left} of {run.segments} segments to do ({said}); what is done is kept: "
-            f"{remedy}run the same command again"
-        ) from failures[0]
-
-
-@contextmanager
-def _dead_workers_noticed(failures: list[BaseException]) -> Iterator[None]:
-    """FnApiRunner raises a worker process's death in a thread of its own, and waits for that worker for ever."""
-    usual = threading.excepthook
-
-    def notice(raised: Any) -> None:
-        failures.append(raised.exc_value or RuntimeError(str(raised.exc_type)))
-
-    threading.excepthook = notice
-    try:
-        yield
-    finally:
-        threading.excepthook = usual

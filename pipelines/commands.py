@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,7 +103,8 @@ def index(
     Photos in a zip file, or in a tar file that is not compressed, are read where they are; nothing is unpacked.
 
     A run that was stopped, however hard, is finished by the same command. A second run of the same job
-    adds nothing. Whatever follows -- goes to Beam: the runner is FnApiRunner unless --runner names another.
+    adds nothing. Whatever follows -- goes to Beam: the runner is FnApiRunner unless --runner names another. On a
+    cluster, Ctrl-C ends its job too; AFTERFACT_JOB_SERVER names Beam's job server (an address, a jar or a command).
 
     \b
     Example:
@@ -110,6 +112,7 @@ def index(
       afterfact index --gallery county --archive booking.csv --limit-rejected 5%
       afterfact index --gallery county --archive booking.csv --embedder arcface.yaml
       afterfact index nightly.yaml -- --runner=FlinkRunner --flink_master=flink:8081
+        --environment_type=EXTERNAL --environment_config=localhost:50000
 
     Exit codes: 0 done, 1 error, 2 usage, 3 refused, 4 done, but more was rejected than --limit-rejected.
     """
@@ -219,6 +222,8 @@ def _print_json(indexed: Indexed, job: IndexJob, saved: Place) -> None:
             "accounting": indexed.accounting.as_json(),
             "rejected_share": round(indexed.accounting.rejected_share, 6),
             "seconds": round(indexed.seconds, 2),
+            "done_by": indexed.done_by,
+            "metrics": indexed.metrics,
             "rejections": str(saved),
         }
     )
@@ -264,9 +269,20 @@ def _print_account(indexed: Indexed, job: IndexJob, retry_command: str, saved: P
             f"Gallery {job.gallery!r} is now version {indexed.version.number}: {about['faces']:,} faces of "
             f"{about['subjects']:,} subjects. {_rate(indexed)}"
         )
+    if len({one["host"] for one in indexed.done_by}) > 1:
+        click.echo(f"By host: {_by_host(indexed)}.")
     if account.rejections:
         click.echo(f"Rejections and duplicates, one a line: {saved}")
         click.echo(f"To look at the rejected once more: {retry_command}")
+
+
+def _by_host(indexed: Indexed) -> str:
+    photos: Counter[str] = Counter()
+    workers: Counter[str] = Counter()
+    for one in indexed.done_by:
+        photos[one["host"]] += one["photos"]
+        workers[one["host"]] += 1
+    return ", ".join(f"{host} {photos[host]:,} photos ({workers[host]} processes)" for host in sorted(photos))
 
 
 def _rate(indexed: Indexed) -> str:

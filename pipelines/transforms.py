@@ -17,12 +17,13 @@ from indexer.extractor import FaceExtractor
 from indexer.limits import Limits
 from indexer.locations import Source
 from indexer.models import Alignment, Model, find_network
-from indexer.run import Run
+from indexer.run import Run, require_same_installation
 from indexer.segment import (
     Segment,
     SegmentReference,
     embed_segment,
     extract_segment,
+    is_done,
     read_segment,
     take_segment,
     write_segment,
@@ -59,10 +60,30 @@ class _Take(beam.DoFn):
 
 @dataclass
 class ReadSegments(beam.PTransform):
-    """SegmentReference -> Segment with its photos' locations."""
+    """SegmentReference -> Segment with its photos' locations; nothing where it is done already.
+
+    A cluster that starts a failed job anew hands out every segment again. run: what the worker must fit. networks: see
+    indexer.models.find_network.
+    """
+
+    run: Run
+    networks: str
 
     def expand(self, references: beam.PCollection) -> beam.PCollection:
-        return references | beam.Map(read_segment).with_output_types(Segment)
+        return references | beam.ParDo(_Read(self.run, self.networks)).with_output_types(Segment)
+
+
+class _Read(beam.DoFn):
+    def __init__(self, run: Run, networks: str) -> None:
+        self._run = run
+        self._networks = networks
+
+    def setup(self) -> None:
+        require_same_installation(self._run, Path(self._networks))
+
+    def process(self, reference: SegmentReference) -> Iterator[Segment]:
+        if not is_done(reference):
+            yield read_segment(reference)
 
 
 @dataclass
@@ -158,7 +179,7 @@ class IndexSegments(beam.PTransform):
         root, limits, model = self.run.root, self.run.limits, self.run.model
         return (
             references
-            | "ReadSegments" >> ReadSegments()
+            | "ReadSegments" >> ReadSegments(self.run, self.networks)
             | "ExtractFaces" >> ExtractFaces(root, limits, model.chips, self.heartbeat)
             | "EmbedFaces" >> EmbedFaces(model, self.networks, self.device)
             | "WriteSegments" >> WriteSegments()

@@ -11,7 +11,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from foundation.errors import InputError
 from indexer.segment import SegmentReference
-from pipelines.runners import make_runner, parse_beam_flags
+from pipelines.runners import is_local, make_runner, parse_beam_flags
 from pipelines.transforms import TakeSegments
 
 
@@ -53,9 +53,33 @@ def test_unknown_flags_are_refused_by_name(flags, says, capsys):
 
 
 def test_a_job_servers_own_flags_are_passed_on():
-    options = parse_beam_flags(["--runner=PortableRunner", "--job_endpoint=localhost:8099", "--parallelism=4"])
+    environment = ["--environment_type=EXTERNAL", "--environment_config=localhost:50000"]
+    flags = ["--runner=PortableRunner", "--job_endpoint=localhost:8099", "--parallelism=4", "--its_own=1"]
+    options = parse_beam_flags([*flags, *environment])
     assert options.view_as(StandardOptions).runner == "PortableRunner"
     assert make_runner(options, 2) == "PortableRunner"
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--flink_master=flink:8081"], "environment_type is not given, and Beam would start .* no Afterfact; give"),
+        (["--job_endpoint=localhost:8099"], "environment_type is not given"),
+        (["--flink_master=flink:8081", "--environment_type=LOOPBACK"], "would stop each other's worker"),
+        (["--flink_master=flink:8081", "--environment_type=EXTERNAL"], "is EXTERNAL without environment_config"),
+        (["--flink_master=flink:8081", "--environment_type=DOCKER"], "is DOCKER without environment_config"),
+        (["--flink_master=flink:8081", "--flink_version=0.9"], "malformed"),
+        (["loose"], "'loose' is no flag"),
+    ],
+)
+def test_a_cluster_that_would_work_without_afterfact_is_refused(flags, says):
+    with pytest.raises(InputError, match=says):
+        parse_beam_flags(["--runner=FlinkRunner", *flags])
+
+
+def test_a_flink_inside_the_job_server_needs_no_environment():
+    assert not is_local(parse_beam_flags(["--runner=FlinkRunner"]))
+    assert not is_local(parse_beam_flags(["--runner=FlinkRunner", "--flink_master=[local]"]))
 
 
 def test_flags_of_the_process_are_not_beams(monkeypatch):

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import socket
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,14 +15,25 @@ from indexer.extractor import FaceExtractor
 from indexer.gallery import Gallery
 from indexer.job import IndexJob
 from indexer.limits import Limits
-from indexer.run import clear_leftovers, discard_run, open_run, start_run, unfinished_runs
+from indexer.models import installed_model
+from indexer.run import (
+    WorkerError,
+    clear_leftovers,
+    discard_run,
+    open_run,
+    require_same_installation,
+    start_run,
+    unfinished_runs,
+)
 from indexer.schema import FOUND
 from indexer.segment import (
+    DoneBy,
     begin_taking,
     embed_segment,
     extract_segment,
     is_done,
     plan_segments,
+    read_found,
     read_segment,
     take_segment,
     write_segment,
@@ -79,6 +93,38 @@ def test_a_written_segment_is_done_and_says_how_its_photos_ended(gallery, archiv
     assert counts == {"UNREADABLE_IMAGE": 1}
     (row,) = pq.read_table(last.target).to_pylist()
     assert (row["embedding"], row["faces"], row["width"]) == (None, 0, None)
+
+
+def test_a_segment_says_which_host_and_process_did_it(gallery, archive):
+    reference = plan_segments(start(gallery, archive))[0]
+    do(reference, open_run(Path(reference.folder)))
+    done_by = DoneBy()
+    for found in (read_found(reference), read_found(reference, ["outcome"]), FOUND.empty_table()):
+        done_by.add(found)
+    photos = 2 * read_found(reference).num_rows
+    assert done_by.listed() == sorted(
+        [
+            {"host": socket.gethostname(), "process": os.getpid(), "segments": 2, "photos": photos},
+            {"host": "unknown", "process": 0, "segments": 1, "photos": 0},
+        ],
+        key=lambda one: one["host"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"model": replace(installed_model(), landmarks="0" * 64)}, "has not the run's model .*aligns faces otherwise"),
+        ({"model": replace(installed_model(), network="0" * 64)}, "has not the run's model .*and is not there"),
+        ({"settings_digest": "0" * 64}, "has another detector or limits .* than the run"),
+        ({"root": Path("/nowhere/archive")}, "cannot open /nowhere/archive and did nothing; mount it there"),
+    ],
+)
+def test_a_worker_that_would_make_other_segments_refuses(gallery, archive, changed, says):
+    run = start(gallery, archive)
+    require_same_installation(run, archive)
+    with pytest.raises(WorkerError, match=says):
+        require_same_installation(replace(run, **changed), archive)
 
 
 def test_of_every_photo_with_faces_only_the_widest_ones_chip_travels_and_is_embedded(gallery, archive, clean_photos):

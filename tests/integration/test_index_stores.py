@@ -12,7 +12,7 @@ from object_stores import BUSY, EXPIRED, Proxy, refusal
 
 from foundation.object_store import open_store
 from indexer.gallery import Gallery
-from pipelines.bulk_index import PipelineError
+from pipelines.running import PipelineError
 
 DENIED = 403, refusal("AccessDenied", "Access Denied")
 

@@ -14,7 +14,7 @@ from killing import HANG_SECONDS, assert_as_undisturbed, finish, kill_all, sessi
 from indexer.extractor import longest_seconds
 from indexer.gallery import Gallery
 from indexer.limits import Limits
-from pipelines.bulk_index import SLACK_SECONDS
+from pipelines.running import SLACK_SECONDS
 
 
 @pytest.fixture(scope="module")
