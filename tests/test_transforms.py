@@ -28,7 +28,7 @@ def index(run, references):
     """Runs the graph over the segments and returns its counters."""
     options = PipelineOptions([])
     pipeline = beam.Pipeline(runner=make_runner(options, 1), options=options)
-    _ = pipeline | beam.Create(references) | IndexSegments(run)
+    _ = pipeline | beam.Create(references) | IndexSegments(run, str(run.folder))
     result = pipeline.run()
     result.wait_until_finish()
     return {one.key.metric.name: one.committed for one in result.metrics().query()["counters"]}
