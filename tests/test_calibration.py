@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from indexer import calibrating
 from indexer.calibrating import calibrate, foretell, open_faces, write_calibration
 from indexer.calibration import Calibration, Rate, grown, read_calibration, upper_limit
+from indexer.embedder import Embedder
+from indexer.extractor import FaceExtractor
 from indexer.gallery import CALIBRATION, Gallery, GalleryError, write_sealed
+from indexer.limits import Limits
 from indexer.nearest_wrong import PIECE, UNNAMED, nearest_wrong, sample_faces
 
 
@@ -328,3 +331,21 @@ def test_publishing_calibrates_and_every_version_has_its_own(indexed_home):
     assert CALIBRATION in version.about["files"]
     assert (made.about["subjects"], made.about["faces"]) == (version.about["subjects"], version.about["faces"])
     assert made.probes == version.about["subjects"]
+
+
+def test_on_real_faces_a_tenth_foretells_the_whole_and_errs_to_the_safe_side(real_photos):
+    """The rule is for probes that are all alike. Real ones are not, so that it foretells rather too much."""
+    folders = sorted(one for one in real_photos("lfw").iterdir() if one.is_dir())[:500]
+    photos = [min(one.glob("*.jpg")) for one in folders]
+    with FaceExtractor(None, Limits()) as extractor:
+        found = [one.embedded_face for one in extractor.extract_faces(map(str, photos))]
+    faces = Embedder().embed_chips(np.stack([one.chip for one in found if one is not None]))
+    made = calibrated(faces, np.arange(len(faces)))
+    distance = made.distance_at(0.4)
+
+    foretold = [
+        foretell(faces, np.arange(len(faces)), Calibration({**made.about, "seed": seed}), [distance])[0].found
+        for seed in range(20)
+    ]
+
+    assert 0.8 * 0.4 < np.mean(foretold) < 2.2 * 0.4
