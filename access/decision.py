@@ -17,7 +17,7 @@ from access.times import shown
 from access.vocabulary import Vocabulary
 from foundation.errors import nearest
 
-ASKED_WITH_A_CASE = ("search", "evaluate")
+ASKED_WITH_A_CASE = ("search", "evaluate", "test")
 """Operations that need a purpose, a case number and a person."""
 
 
