@@ -40,7 +40,9 @@ def _terms_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options that name a licence's terms."""
     for option in reversed(
         (
-            click.option("--gallery", "galleries", multiple=True, help="A gallery it may search; none for a tester. Repeatable."),
+            click.option(
+                "--gallery", "galleries", multiple=True, help="A gallery it may search; none for a tester. Repeatable."
+            ),
             click.option("--may", "operations", multiple=True, help=f"One of {', '.join(GRANTED)}. Repeatable."),
             click.option(
                 "--purpose", "purposes", multiple=True, help="A purpose it may search for; see configs/purposes.yaml."
