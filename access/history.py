@@ -11,14 +11,14 @@ import re
 from collections.abc import Iterable
 
 from access.cases import same_case
-from access.decision import ASKED_WITH_A_CASE, Decision
+from access.decision import Decision
 from access.judging import POLICY
 from access.ledger.chain import Entry
 from access.ledger.ledger import View
 from access.names import name_problem
 from access.questions import question
 from access.requests import Approval, Earlier, History, Request
-from access.rules import COUNTED, Rules
+from access.rules import ASKED_WITH_A_CASE, COUNTED, Rules
 from access.vocabulary import Vocabulary
 
 MOST_READ = 200

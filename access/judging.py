@@ -10,7 +10,7 @@ from access.findings import Finding, allows, holds, quoted, refuses
 from access.fpir import strictest_fpir
 from access.questions import question
 from access.requests import Approval, History, Request
-from access.rules import COUNTED, GRANTED, SMALLEST_K, TESTERS, Moratorium, Rules, Standing, Tenant
+from access.rules import ASKED_WITH_A_CASE, COUNTED, GRANTED, SMALLEST_K, TESTERS, Moratorium, Rules, Standing, Tenant
 from access.times import shown
 from access.vocabulary import Vocabulary
 from foundation.errors import nearest
@@ -176,7 +176,7 @@ class Judge:
 
     def _statements(self, tenant: Tenant, beneficiary: str) -> Iterator[Finding]:
         """Says what the licences of who asks and for whom require a search to state, and it does not."""
-        if self.request.operation not in ("search", "evaluate", "test"):
+        if self.request.operation not in ASKED_WITH_A_CASE:
             return
         known = self.rules.tenants.get(beneficiary)
         for party in (tenant, *([known] if known and known is not tenant else [])):

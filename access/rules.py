@@ -15,6 +15,9 @@ GRANTED = ("search", "index", "evaluate", "test")
 OUTSIDE = frozenset({"evaluate", "test"})
 """Of those, what can be done with the asker's own photos, outside every gallery. A test never touches one."""
 
+ASKED_WITH_A_CASE = ("search", "evaluate", "test")
+"""Those that need a purpose, a case number and a person."""
+
 COUNTED = frozenset({"search", "test"})
 """Of those, what counts towards a licence's queries a day: each search, each batch of a test."""
 

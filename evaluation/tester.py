@@ -14,14 +14,14 @@ import rfc8785
 
 from access.gate import Gate, Permit, Request
 from evaluation.cache import Template
-from evaluation.embedding import look_each, require_numbers
+from evaluation.embedding import look_each
 from evaluation.galleries import galleries_holding
 from evaluation.sealed import OwnGallery, gallery_bytes, read_own_gallery, read_template, template_bytes
 from foundation.errors import InputError
 from foundation.files import digest_bytes, write_whole
+from indexer.embedder import Embedder
+from indexer.embedder_file import given_embedder
 from indexer.limits import Limits
-from indexer.locations import readable
-from indexer.models import installed_model
 from indexer.nearest import nearest_rows
 from indexer.outcomes import ABOUT, Outcome
 
@@ -75,12 +75,20 @@ class IndependentTest:
     """
 
     def __init__(
-        self, home: Path, credential: str, request: Request, mirrored: bool = False, limits: Limits | None = None
+        self,
+        home: Path,
+        credential: str,
+        request: Request,
+        *,
+        mirrored: bool = False,
+        embedder: Path | None = None,
+        limits: Limits | None = None,
+        device: str = "cpu",
     ) -> None:
-        """request: of operation "test", outside every gallery. mirrored: see indexer.models.Model. limits: of quality,
-        for photos to enrol; those of a job that names none by default.
+        """request: of operation "test", outside every gallery. embedder: the YAML file of another than the built-in one.
+        mirrored, device: see indexer.embedder.Embedder. limits: of quality, for photos to enrol; a job's by default.
 
-        Raises InputError for another request, LedgerError.
+        Raises InputError for another request, ModelError for an embedder that does not fit its file, LedgerError.
         """
         if request.operation != "test" or not request.outside_galleries:
             raise InputError(
@@ -88,8 +96,9 @@ class IndependentTest:
                 f"{request.gallery!r}"
             )
         self._credential, self._request = credential, request
-        self._mirrored, self._limits = mirrored, limits or Limits()
-        self._model = installed_model(mirrored)
+        self._given, self._device = given_embedder(embedder, mirrored), device
+        self._model = self._given.model
+        self._limits = limits or Limits()
         self._home = home
         self._gate = Gate.open(home)
 
@@ -113,7 +122,7 @@ class IndependentTest:
         _require_batch(len(photos), MOST_PHOTOS, "photos")
         if role not in ROLES:
             raise InputError(f"role is {role!r}; give one of {', '.join(ROLES)}")
-        looked = look_each([str(one) for one in photos], self._mirrored, role == "search", self._limits)
+        looked = look_each([str(one) for one in photos], self._load, role == "search", self._limits)
         digests = [digest for digest, _ in looked]
         for name in galleries_holding(self._home, digests):
             self._gate.ask(self._credential, replace(self._request, gallery=name))  # which is refused to every tester
@@ -213,8 +222,10 @@ class IndependentTest:
         self._gate.answer(permit, {**body, "model": self._model.digest}, details)
         self._gate.handed_out()  # the caller has it in the next moment; nothing is held back for a later one
 
+    def _load(self) -> Embedder:
+        return self._given.load(self._device)
+
     def _created(self, photo: Path, template: Template, is_probe: bool, middle_face: bool) -> Created:
-        require_numbers(template, readable(str(photo)))
         outcome = Outcome.PROBE_PHOTO if is_probe else Outcome(template.outcome)
         made = None
         if template.embedding is not None and not is_probe and (middle_face or outcome is Outcome.ENROLLED):

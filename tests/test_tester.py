@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import subprocess
@@ -42,7 +43,7 @@ class Laboratory:
     def test(self, mirrored: bool = False, **asked: Any) -> IndependentTest:
         """Opens a test."""
         request = Request(**{**vars(TEST), **asked})
-        return IndependentTest(self.shell.home, self.credential, request, mirrored)
+        return IndependentTest(self.shell.home, self.credential, request, mirrored=mirrored)
 
     def entries(self) -> list[dict[str, Any]]:
         """The entries of tests, oldest first: their type, and what was answered."""
@@ -103,7 +104,7 @@ def test_the_whole_way_and_its_entries(laboratory: Laboratory, photos: list[Path
 
     assert other is not None
     assert max(one for one in same if one is not None) < other
-    assert [[line.id for line in one][0] for one in lists] == ["p0", "p2", "p4"]
+    assert [next(line.id for line in one) for one in lists] == ["p0", "p2", "p4"]
     assert [[line.rank for line in one] for one in lists] == [[1, 2]] * 3
     assert [one[0].distance for one in lists] == same  # a search tells the very distance that a comparison does
     entries = laboratory.entries()
@@ -352,7 +353,9 @@ def test_police_cannot_search_their_mugshots_as_a_test(laboratory: Laboratory, t
     credential = laboratory.shell.tenant("Vandan Sheriff", "sheriff", *granted)
     with IndependentTest(laboratory.shell.home, credential, TEST) as test:
         for ask in batches(test, tmp_path, [Path("mugshot.jpg")]).values():
-            with pytest.raises(Refused, match="of kind sheriff, and the testers' interface is for independent-tester only"):
+            with pytest.raises(
+                Refused, match="of kind sheriff, and the testers' interface is for independent-tester only"
+            ):
                 ask()
     with laboratory.test(beneficiary="Vandan Sheriff") as test, pytest.raises(Refused, match="of kind sheriff"):
         test.compare(some_template(), some_template())
@@ -406,7 +409,9 @@ def test_a_probe_that_was_refused_comes_back_as_no_template(laboratory: Laborato
     assert [(one.outcome, one.template is None) for one in created] == [("PROBE_PHOTO", True), ("ENROLLED", False)]
 
 
-def test_a_licence_bounds_batches_and_lists(laboratory: Laboratory, ways: dict[str, Callable[[], object]], tmp_path: Path) -> None:
+def test_a_licence_bounds_batches_and_lists(
+    laboratory: Laboratory, ways: dict[str, Callable[[], object]], tmp_path: Path
+) -> None:
     bounds = ("--queries-a-day", 2, "--largest-k", 10)
     laboratory.shell.done("tenant", "terms", "Kestrel Laboratory", *bounds, "--reason", "policy 4")
     with laboratory.test() as test:
@@ -451,7 +456,7 @@ def test_evaluate_works_over_own_photos_and_on_no_gallery(
 ) -> None:
     rows = ["photo_a,photo_b,same"]
     people = sorted(one for one in clean_photos.iterdir() if one.name.startswith("S"))[:4]
-    for this, other in zip(people, people[1:], strict=False):
+    for this, other in itertools.pairwise(people):
         mine, theirs = sorted(this.glob("*.jpg")), sorted(other.glob("*.jpg"))
         rows += [f"{this.name}/{mine[0].name},{this.name}/{mine[1].name},1"]
         rows += [f"{this.name}/{mine[0].name},{other.name}/{theirs[0].name},0"]
