@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import random
 import re
@@ -104,7 +105,7 @@ def test_the_whole_way_and_its_entries(laboratory: Laboratory, photos: list[Path
 
     assert other is not None
     assert max(one for one in same if one is not None) < other
-    assert [next(line.id for line in one) for one in lists] == ["p0", "p2", "p4"]
+    assert [one[0].id for one in lists] == ["p0", "p2", "p4"]
     assert [[line.rank for line in one] for one in lists] == [[1, 2]] * 3
     assert [one[0].distance for one in lists] == same  # a search tells the very distance that a comparison does
     entries = laboratory.entries()
@@ -451,7 +452,7 @@ def test_other_requests_and_wrong_values_are_named(laboratory: Laboratory, tmp_p
 # The command line, and the page
 
 
-def test_evaluate_works_over_own_photos_and_on_no_gallery(
+def test_evaluate_gives_a_tester_the_same_distances_and_no_gallery(
     laboratory: Laboratory, clean_photos: Path, tmp_path: Path
 ) -> None:
     rows = ["photo_a,photo_b,same"]
@@ -465,6 +466,15 @@ def test_evaluate_works_over_own_photos_and_on_no_gallery(
     shell = laboratory.shell
 
     shell.done("evaluate", "verification", tmp_path / "pairs.csv", *asked, credential=laboratory.credential)
+    with (tmp_path / "out" / "scores.csv").open(encoding="utf-8") as written:
+        scores = list(csv.DictReader(written))
+    named = sorted({one[side] for one in scores for side in ("photo_a", "photo_b")})
+    with laboratory.test() as test:
+        created = test.create_templates([clean_photos / name for name in named], middle_face=True)
+        templates = dict(zip(named, (one.template for one in created), strict=True))
+        distances = test.compare_each([(templates[one["photo_a"]], templates[one["photo_b"]]) for one in scores])
+    assert [float(one["distance"]) for one in scores] == pytest.approx(distances, abs=1e-5)
+
     code, error = shell.fails(
         *("evaluate", "search", "--gallery", "county", "--case", "kestrel-3"), credential=laboratory.credential
     )
