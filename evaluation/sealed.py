@@ -83,7 +83,7 @@ def _opened(content: object, kind: str, model: Model, what: str) -> bytes:
         raise InputError(f"{what} is damaged, its digest does not fit; make it anew, or take it from a whole copy")
     if words[3] != _digest(model):
         raise InputError(
-            f"{what} is of model {words[3][:12]} and this test's is {_digest(model)[:12]}: their distances mean nothing "
-            "to each other; make all templates of a test with one model"
+            f"{what} is of model {words[3][:12]} and this test's is {_digest(model)[:12]}: their distances mean "
+            "nothing to each other; make all templates of a test with one model"
         )
     return payload

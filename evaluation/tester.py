@@ -85,7 +85,7 @@ class IndependentTest:
         limits: Limits | None = None,
         device: str = "cpu",
     ) -> None:
-        """request: of operation "test", outside every gallery. embedder: the YAML file of another than the built-in one.
+        """request: of operation "test", outside every gallery. embedder: a YAML file, of another than the built-in one.
         mirrored, device: see indexer.embedder.Embedder. limits: of quality, for photos to enrol; a job's by default.
 
         Raises InputError for another request, ModelError for an embedder that does not fit its file, LedgerError.
