@@ -18,6 +18,7 @@ import pytest
 from conftest import Home
 from handmade import label, write_version
 from indexing import rows_of
+from networks import other_embedder
 from officials import Shell, open_shell
 
 from access.gate import Gate, Refused, Request
@@ -26,6 +27,7 @@ from evaluation.sealed import gallery_bytes, read_template, template_bytes
 from evaluation.tester import GALLERY_FILE, MOST_PHOTOS, IndependentTest
 from foundation.errors import InputError
 from foundation.files import digest_bytes, digest_file
+from indexer.embedder_file import given_embedder
 from indexer.gallery import Gallery
 from indexer.models import installed_model
 
@@ -102,6 +104,7 @@ def test_the_whole_way_and_its_entries(laboratory: Laboratory, photos: list[Path
         other = test.compare(made[0], made[2])
         gallery = test.finalise_gallery([(f"p{place}", made[place]) for place in (0, 2, 4)], tmp_path / "own")
         lists = test.search_each(gallery.folder, [made[1], made[3], made[5]], k=2)
+        assert Gate.open(laboratory.shell.home).outstanding(0) == 0  # an open test keeps no moratorium waiting
 
     assert other is not None
     assert max(one for one in same if one is not None) < other
@@ -217,6 +220,22 @@ def test_a_mirrored_test_is_another_models(laboratory: Laboratory, photos: list[
         (created,) = test.create_templates(photos[:1])
         with pytest.raises(InputError, match="make all templates of a test with one model"):
             test.compare(created.template, templates[0])
+
+
+def test_a_test_of_another_embedder_is_of_its_model(
+    laboratory: Laboratory, photos: list[Path], templates: list[bytes], tmp_path: Path
+) -> None:
+    file = other_embedder(tmp_path)
+    with IndependentTest(laboratory.shell.home, laboratory.credential, TEST, embedder=file) as test:
+        own = [one.template for one in test.create_templates(photos[:2])]
+        distance = test.compare(own[0], own[1])
+        test.finalise_gallery([("a", own[0])], tmp_path / "own")
+        with pytest.raises(InputError, match="their distances mean nothing to each other"):
+            test.search(tmp_path / "own", templates[0])
+        found = test.search(tmp_path / "own", own[1])
+
+    assert found[0].distance == distance
+    assert {one["model"] for one in laboratory.entries()} == {given_embedder(file).model.digest}
 
 
 @pytest.mark.parametrize(
