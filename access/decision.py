@@ -12,13 +12,10 @@ from access.findings import Finding, allows, quoted, refuses
 from access.judging import Judge, Party
 from access.names import name_problem, tidy
 from access.requests import NOTHING_KNOWN, History, Request
-from access.rules import OPERATIONS, Credential, Rules, Tenant
+from access.rules import ASKED_WITH_A_CASE, OPERATIONS, Credential, Rules, Tenant
 from access.times import shown
 from access.vocabulary import Vocabulary
 from foundation.errors import nearest
-
-ASKED_WITH_A_CASE = ("search", "evaluate")
-"""Operations that need a purpose, a case number and a person."""
 
 
 @dataclass(frozen=True)

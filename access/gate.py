@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from access.credentials import authenticate
-from access.decision import ASKED_WITH_A_CASE, Decision, check, decide, decide_act
+from access.decision import Decision, check, decide, decide_act
 from access.history import erasable_traces, kept_traces, probe_trace, read_history
 from access.ledger.chain import Draft, Entry
 from access.ledger.ledger import Answering, Ledger, View
@@ -18,7 +18,7 @@ from access.names import recordable
 from access.receipts import SEAL, Permit, Receipt, Refused, receipt_of, refusal
 from access.replay import rules_from
 from access.requests import History, Request
-from access.rules import OPERATIONS, Rules, Tenant
+from access.rules import ASKED_WITH_A_CASE, OPERATIONS, Rules, Tenant
 from access.strangers import count_stranger
 from access.vocabulary import Vocabulary, load_vocabulary
 

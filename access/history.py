@@ -11,14 +11,14 @@ import re
 from collections.abc import Iterable
 
 from access.cases import same_case
-from access.decision import ASKED_WITH_A_CASE, Decision
+from access.decision import Decision
 from access.judging import POLICY
 from access.ledger.chain import Entry
 from access.ledger.ledger import View
 from access.names import name_problem
 from access.questions import question
 from access.requests import Approval, Earlier, History, Request
-from access.rules import Rules
+from access.rules import ASKED_WITH_A_CASE, COUNTED, Rules
 from access.vocabulary import Vocabulary
 
 MOST_READ = 200
@@ -55,8 +55,9 @@ def read_history(
 
 
 def kept_traces(request: Request, decision: Decision, now: str) -> list[str]:
-    """Returns the traces that stay for good: an answered search counts for who asked and for whom, that day."""
-    if request.operation != "search" or not decision.allowed:
+    """Returns the traces that stay for good: an answered search or batch of a test counts for who asked and for whom,
+    that day."""
+    if request.operation not in COUNTED or not decision.allowed:
         return []
     return [_day_trace(now, name) for name in sorted({decision.who.name, request.beneficiary or decision.who.name})]
 

@@ -10,7 +10,7 @@ from access.findings import Finding, allows, holds, quoted, refuses
 from access.fpir import strictest_fpir
 from access.questions import question
 from access.requests import Approval, History, Request
-from access.rules import GRANTED, SMALLEST_K, Moratorium, Rules, Standing, Tenant
+from access.rules import ASKED_WITH_A_CASE, COUNTED, GRANTED, SMALLEST_K, TESTERS, Moratorium, Rules, Standing, Tenant
 from access.times import shown
 from access.vocabulary import Vocabulary
 from foundation.errors import nearest
@@ -108,6 +108,7 @@ class Judge:
         if self.vocabulary and party.tenant.kind not in self.vocabulary.kinds:
             text = f"{name} is of kind {party.tenant.kind!r}, which configs/kinds.yaml does not know"
             yield refuses("kind", text)
+        yield from self._testers(party)
         standing = party.tenant.licence.at(self.now)
         if standing is None:
             return
@@ -126,9 +127,21 @@ class Judge:
             )
             yield refuses("k", text)
         times = self.history.today.get(party.tenant.name, 0)
-        if request.operation == "search" and terms.queries_a_day is not None and times >= terms.queries_a_day:
+        if request.operation in COUNTED and terms.queries_a_day is not None and times >= terms.queries_a_day:
             text = f"{name} has asked {times} times today, and its licence allows {terms.queries_a_day} a day (UTC)"
             yield refuses("day", text)
+
+    def _testers(self, party: Party) -> Iterator[Finding]:
+        """Says what sets testers apart, whatever a licence grants: they alone test, and they touch no gallery."""
+        if self.vocabulary is None:
+            return
+        kind, testers = party.tenant.kind, self.vocabulary.groups.get(TESTERS, frozenset())
+        if kind in testers and not self.request.outside_galleries:
+            yield refuses("kind", f"{party.shown} is of kind {kind}: it tests photos of its own and touches no gallery")
+        if kind not in testers and self.request.operation == "test":
+            able = ", ".join(sorted(testers)) or "no kind here"
+            text = f"{party.shown} is of kind {kind}, and the testers' interface is for {able} only"
+            yield refuses("kind", f"{text}; to measure error rates: afterfact evaluate")
 
     def moratoria(self, party: Party) -> Iterator[Finding]:
         """Says what every moratorium in force says to the party."""
@@ -163,7 +176,7 @@ class Judge:
 
     def _statements(self, tenant: Tenant, beneficiary: str) -> Iterator[Finding]:
         """Says what the licences of who asks and for whom require a search to state, and it does not."""
-        if self.request.operation not in ("search", "evaluate"):
+        if self.request.operation not in ASKED_WITH_A_CASE:
             return
         known = self.rules.tenants.get(beneficiary)
         for party in (tenant, *([known] if known and known is not tenant else [])):

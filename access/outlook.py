@@ -76,9 +76,11 @@ def answers_inside(ledger: Ledger, rules: Rules, moratorium: Moratorium) -> Iter
     for recorded in ledger.stream(since=moratorium.start, until=moratorium.until):
         entry, body = recorded.entry, recorded.body
         room, _, ending = entry.type.partition(".")
-        if ending != "answered" or not moratorium.bars(room) or entry.number > moratorium.entry:
+        if ending != "answered" or entry.number > moratorium.entry:
             continue
         request = body["request"]
+        if not moratorium.bars(room, in_gallery=bool(request["gallery"])):
+            continue
         names = {entry.subject, request["beneficiary"] or entry.subject, rules.owners.get(request["gallery"], "")}
         parties = [rules.tenants[name] for name in names if name in rules.tenants]
         if any(_would_refuse(moratorium, rules, one, request["purpose"]) for one in parties):

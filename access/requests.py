@@ -9,6 +9,7 @@ from typing import Any
 
 from access.names import recordable, tidy
 from access.questions import Question
+from access.rules import OUTSIDE
 
 _TELLABLE = 1_000_000
 """From which length of a list on an entry does not repeat what was asked."""
@@ -18,8 +19,8 @@ _TELLABLE = 1_000_000
 class Request:
     """What is asked. `operator` names the person who asks, where the credential is an organisation's.
 
-    `operation` is one of access.rules.OPERATIONS. `gallery` is "" where it touches none, which only an evaluation can:
-    that of the asker's own photos. A search needs `purpose` and `case`; `beneficiary` is the tenant
+    `operation` is one of access.rules.OPERATIONS. `gallery` is "" where it touches none, which only an evaluation
+    or a test can: of the asker's own photos. A search needs `purpose` and `case`; `beneficiary` is the tenant
     that it is for (None: the asking one), `probe` the SHA-256 of its photo, `k` the length of its candidate list.
     `offence`, `basis` and `reference` are what a licence can require a query to state.
     """
@@ -39,7 +40,7 @@ class Request:
     @property
     def outside_galleries(self) -> bool:
         """Whether it is about the asker's own photos and touches no gallery."""
-        return self.operation == "evaluate" and not self.gallery
+        return self.operation in OUTSIDE and not self.gallery
 
     def tidied(self) -> Request:
         """Returns the request with every text in Unicode's composed form, as names are kept."""

@@ -9,8 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-GRANTED = ("search", "index", "evaluate")
+GRANTED = ("search", "index", "evaluate", "test")
 """Operations that a licence can grant. Reading a gallery's facts comes with the gallery."""
+
+OUTSIDE = frozenset({"evaluate", "test"})
+"""Of those, what can be done with the asker's own photos, outside every gallery. A test never touches one."""
+
+ASKED_WITH_A_CASE = ("search", "evaluate", "test")
+"""Those that need a purpose, a case number and a person."""
+
+COUNTED = frozenset({"search", "test"})
+"""Of those, what counts towards a licence's queries a day: each search, each batch of a test."""
+
+TESTERS = "testers"
+"""The group of kinds that may test, and may do nothing in a gallery."""
 
 OPERATIONS = (*GRANTED, "read")
 """What can be asked."""
@@ -18,10 +30,10 @@ OPERATIONS = (*GRANTED, "read")
 BARRED = (*GRANTED, "new-licences")
 """What a moratorium can bar."""
 
-REVEALING = frozenset({"evaluate", "read"})
+REVEALING = frozenset({"evaluate", "read", "test"})
 """Operations that a moratorium on search bars too, unless it names them apart."""
 
-APART = frozenset({"evaluate"})
+APART = OUTSIDE
 """Of those, what a moratorium can name apart."""
 
 ROLES = ("administrator", "licensing-officer", "auditor")
@@ -208,8 +220,8 @@ class Moratorium:
 
     def bars(self, operation: str, in_gallery: bool = True) -> bool:
         """Whether it is about this operation. A bar on search bars whatever reveals neighbours in a gallery, unless
-        named apart."""
-        revealing = in_gallery and operation in REVEALING and "search" in self.operations
+        named apart; and tests, which reveal neighbours among photos that nobody vouches for."""
+        revealing = operation in REVEALING and "search" in self.operations and (in_gallery or operation == "test")
         return operation in self.operations or (revealing and operation not in self.apart)
 
     def covers(self, kind: str, names: frozenset[str]) -> bool:

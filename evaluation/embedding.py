@@ -59,7 +59,7 @@ def make_templates(
     order = sorted({one: place for place, one in enumerate(digests) if one not in known}.values())
     done(len(samples) - len(order))
     fresh: dict[str, Template] = {}
-    with _Workers(load, probe) as workers:
+    with _Workers(load, probe, Limits()) as workers:
         waiting = {}
         for start in range(0, len(order), BATCH):
             places = order[start : start + BATCH]
@@ -79,11 +79,21 @@ def make_templates(
     return [known[one] for one in digests]
 
 
+def look_each(
+    paths: Sequence[str], load: Callable[[], Embedder], probe: bool, limits: Limits
+) -> list[tuple[str, Template]]:
+    """Returns, for each photo, the SHA-256 of its bytes as they were read, empty where they could not be, and its
+    template. Nothing is kept. load, probe: as of make_templates; limits: of quality, for photos of an archive."""
+    with _Workers(load, probe, limits) as workers:
+        waiting = [workers.begin(list(paths[start : start + BATCH])) for start in range(0, len(paths), BATCH)]
+        return [looked for made in waiting for looked in made.result()]
+
+
 class _Workers:
     """Threads, each with a helper process that decodes for it and an embedder of its own."""
 
-    def __init__(self, load: Callable[[], Embedder], probe: bool) -> None:
-        self._load, self._probe = load, probe
+    def __init__(self, load: Callable[[], Embedder], probe: bool, limits: Limits) -> None:
+        self._load, self._probe, self._limits = load, probe, limits
         self._tools: queue.SimpleQueue[tuple[FaceExtractor, Embedder]] = queue.SimpleQueue()
         self._extractors: list[FaceExtractor] = []
         self._threads = ThreadPoolExecutor(_cores(), thread_name_prefix="template")
@@ -119,7 +129,7 @@ class _Workers:
         try:
             return self._tools.get_nowait()
         except queue.Empty:
-            extractor = FaceExtractor(None, Limits())
+            extractor = FaceExtractor(None, self._limits)
             self._extractors.append(extractor)
             extractor.start()  # its imports go on beside the network's loading
             return extractor, self._load()

@@ -22,7 +22,7 @@ def _made(tmp_path_factory):
     """A home whose gallery of 400 subjects, two faces each, was never calibrated, and a tester who may evaluate."""
     home = make_home(tmp_path_factory.mktemp("evaluated"))
     tester = home.path.parent / "tester.credential"
-    add = ("tenant", "add", "Tester", "--kind", "independent-tester", "--gallery", "county", "--may", "evaluate")
+    add = ("tenant", "add", "Tester", "--kind", "research", "--gallery", "county", "--may", "evaluate")
     done(home.run(*add, "--person", "A. Kim", "--save-credential", tester, credential=home.operator))
     draw = np.random.default_rng(8)
     faces = np.repeat(draw.normal(0, 0.12, (PEOPLE, 128)), 2, axis=0) + draw.normal(0, 0.02, (2 * PEOPLE, 128))
@@ -81,12 +81,12 @@ def test_calibrating_needs_a_licence_to_evaluate_and_a_moratorium_on_search_bars
     assert home.run("evaluate", "calibrate", "county", *ASKED, credential=home.operator).code == 3
     assert home.run("evaluate", "calibrate", "county", "--case", "E", credential=tester).code == 2
 
-    declare = ("moratorium", "declare", "pause", "--kind", "independent-tester", "--reason", "until there is a law")
+    declare = ("moratorium", "declare", "pause", "--kind", "research", "--reason", "until there is a law")
     lift = ("moratorium", "lift", "pause", "--reason", "law")
     done(home.run(*declare, credential=home.operator))
     barred = home.run("evaluate", "calibrate", "county", *ASKED, credential=tester)
     assert barred.code == 3
-    assert "moratorium 'pause' bars independent-tester from evaluate" in barred.err
+    assert "moratorium 'pause' bars research from evaluate" in barred.err
     assert not (home.path / "galleries/county/index/0" / CALIBRATION).exists()
     second = tmp_path / "second.credential"
     done(home.run("operator", "add", "B. Bell", "--role", "administrator", "--save-credential", second,

@@ -61,7 +61,7 @@ def test_every_refusal_is_told_not_only_the_first() -> None:
 @pytest.mark.parametrize(
     ("asked", "rule", "says"),
     [
-        ({"operation": "browse"}, "operation", "'browse' is no operation (search, index, evaluate, read)"),
+        ({"operation": "browse"}, "operation", "'browse' is no operation (search, index, evaluate, test, read)"),
         ({"purpose": None}, "form", "no purpose is given; name one of: aggravated-assault"),
         ({"purpose": "robery"}, "purpose", "unknown purpose 'robery'; did you mean 'robbery'? (known: "),
         ({"purpose": "immigration-status"}, "purpose", "unknown purpose 'immigration-status' (known: "),

@@ -33,7 +33,7 @@ def licensed(home: Home) -> Path:
     credential = home.path.parent / "lab.credential"
     done(
         home.run(
-            *("tenant", "add", "Lab", "--kind", "independent-tester", "--gallery", "county", "--may", "evaluate"),
+            *("tenant", "add", "Lab", "--kind", "research", "--gallery", "county", "--may", "evaluate"),
             *("--person", "T. Ester", "--save-credential", credential),
             credential=home.operator,
         )
@@ -179,7 +179,7 @@ def test_photos_that_a_gallery_holds_are_the_gallerys_also_under_another_path(in
     barred(indexed_home)
     refused = indexed_home.run(*asked, "--out", tmp_path / "again", credential=lab)
     assert refused.code == 3
-    assert "moratorium 'june' bars independent-tester from evaluate" in refused.err
+    assert "moratorium 'june' bars research from evaluate" in refused.err
     assert not (tmp_path / "again").exists()
 
 

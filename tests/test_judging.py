@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from rulebook import (
     LONG_AGO,
     NOW,
+    SEARCH,
+    WORDS,
     approval,
     change,
     credential,
@@ -21,6 +24,7 @@ from rulebook import (
     tenant,
 )
 
+from access.decision import decide
 from access.requests import History
 from access.rules import Moratorium, Rules
 
@@ -395,8 +399,8 @@ def test_what_is_no_purpose_on_purpose_is_no_misspelling_of_one_that_is(asked_be
 
 
 def test_evaluating_ones_own_photos_needs_the_operation_and_no_gallery() -> None:
-    elsewhere = tenant("Lab", "independent-tester", galleries=frozenset({"state"}))
-    searcher = tenant("Searcher", "independent-tester", operations=frozenset({"search"}))
+    elsewhere = tenant("Lab", "research", galleries=frozenset({"state"}))
+    searcher = tenant("Searcher", "research", operations=frozenset({"search"}))
     rules = registry(elsewhere, searcher)
 
     assert decided(rules, "Lab", operation="evaluate", gallery="").allowed
@@ -452,3 +456,69 @@ def test_a_cut_off_dated_ahead_holds_from_its_moment() -> None:
 
     assert decided(rules).mark_fpir is None
     assert decided(rules, now=TOMORROW).mark_fpir == "0.01"
+
+
+# Testers: photos of their own, and no gallery
+
+LABORATORY = tenant("Lab", "independent-tester")
+TEST = {"operation": "test", "gallery": "", "purpose": "testing"}
+
+
+def test_a_tester_tests_outside_galleries() -> None:
+    assert decided(registry(LABORATORY), "Lab", **TEST).allowed
+
+
+@pytest.mark.parametrize("operation", ["search", "index", "evaluate", "test", "read"])
+def test_a_tester_touches_no_gallery_whatever_its_licence_grants(operation: str) -> None:
+    decision = decided(registry(LABORATORY), "Lab", operation=operation)
+
+    assert refusing(decision) == ["kind"]
+    assert "touches no gallery" in decision.reasons
+
+
+@pytest.mark.parametrize("kind", sorted(set(WORDS.kinds) - {"independent-tester"}))
+def test_no_other_kind_tests_whatever_its_licence_grants(kind: str) -> None:
+    assert refusing(decided(registry(tenant(kind=kind)), **TEST)) == ["kind"]
+
+
+def test_no_tester_tests_for_an_agency() -> None:
+    decision = decided(registry(LABORATORY, SHERIFF), "Lab", beneficiary="Sheriff", **TEST)
+
+    assert refusing(decision) == ["kind"]
+    assert "beneficiary 'Sheriff' is of kind sheriff" in decision.reasons
+
+
+def test_where_no_kind_is_a_tester_nobody_tests() -> None:
+    words = replace(WORDS, groups={})
+
+    assert refusing(decide(registry(LABORATORY), words, "Lab", replace(SEARCH, **TEST), NOW)) == ["kind"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "refused"),
+    [
+        ({}, []),
+        ({"everyone": True}, ["moratorium"]),
+        ({"tenants": {"Lab"}}, ["moratorium"]),
+        ({"everyone": True, "apart": {"test"}}, []),
+        ({"everyone": True, "apart": {"evaluate"}}, ["moratorium"]),
+        ({"everyone": True, "exempt_kinds": {"independent-tester"}}, []),
+        ({"everyone": True, "operations": {"test"}}, ["moratorium"]),
+        ({"everyone": True, "operations": {"index"}}, []),
+    ],
+)
+def test_a_bar_on_search_bars_tests_too_for_whom_it_covers(fields: dict[str, Any], refused: list[str]) -> None:
+    rules = registry(LABORATORY, moratoria=[moratorium(**fields)])
+
+    assert refusing(decided(rules, "Lab", **TEST)) == refused
+
+
+def test_a_barred_agency_that_is_granted_tests_is_refused_twice_over() -> None:
+    assert refusing(decided(registry(SHERIFF, moratoria=[moratorium()]), **TEST)) == ["kind", "moratorium"]
+
+
+@pytest.mark.parametrize(("asked", "outcome"), [(2, "allowed"), (3, "refused")])
+def test_a_testers_batches_are_counted_as_queries_are(asked: int, outcome: str) -> None:
+    rules = registry(tenant("Lab", "independent-tester", queries_a_day=3))
+
+    assert decided(rules, "Lab", history=History(today={"Lab": asked}), **TEST).outcome == outcome

@@ -282,6 +282,14 @@ def test_a_backdated_moratorium_lists_the_answers_inside_it(house: House) -> Non
     assert (found[0]["person"], found[0]["purpose"], found[0]["operation"]) == ("D. Ito", "robbery", "search")
 
 
+def test_tests_are_listed_with_searches_and_evaluations_of_own_photos_are_not(house: House) -> None:
+    house.register("Lab", "independent-tester", galleries=[])
+    for operation in ("evaluate", "test"):
+        assert house.ask("Lab", operation=operation, gallery="", purpose="testing") == "allowed"
+    backdated(house, kinds=["independent-tester"])
+    assert [one["operation"] for one in review(house)] == ["test"]
+
+
 def test_past_answers_stay_as_they_are(house: House) -> None:
     house.ask()
     answered = house.gate.ledger.recent(1, type="search.answered")[0].entry

@@ -14,7 +14,7 @@ import afterfact
 
 HOUSE = Path(afterfact.__file__).parent
 BESIDE = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "afterfact.py")
-ROOMS = ("access", "configs", "demo", "foundation", "indexer", "pipelines", "search")
+ROOMS = ("access", "configs", "demo", "evaluation", "foundation", "indexer", "pipelines", "search")
 
 
 def run(command, **how):

@@ -51,7 +51,6 @@ KINDS = {
     "Find Them": "anti-trafficking-organisation",
     "Children": "missing-children-organisation",
     "Innocence": "innocence-organisation",
-    "Laboratory": "independent-tester",
     "University": "research",
 }
 POLICE = {"Police", "Sheriff", "Troopers"}
@@ -105,6 +104,16 @@ def test_whom_each_preset_bars_from_what(name: str, operations: tuple[str, ...],
     assert {operation: barred(rules, operation, NOW) for operation in OPERATIONS} == {
         operation: whom if operation in operations else set() for operation in OPERATIONS
     }
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_no_preset_stops_a_laboratorys_tests_and_none_lets_police_test(name: str) -> None:
+    laboratory = tenant("Laboratory", "independent-tester")
+    rules = registry(*TENANTS, laboratory, moratoria=[preset_moratorium(name, registry(*TENANTS), "now")])
+    asked = {"operation": "test", "gallery": "", "purpose": "testing"}
+
+    assert decided(rules, "Laboratory", **asked).allowed
+    assert "kind" in refusing(decided(rules, "Police", **asked))
 
 
 BEGINS = {

@@ -22,7 +22,7 @@ from access.credentials import NewCredential, make_credential
 from access.fpir import read_fpir, strictest_fpir
 from access.ledger.chain import Draft, Entry
 from access.names import read_name, read_reason
-from access.rules import GRANTED, LARGEST_K, SMALLEST_K, STATEMENTS, Licence, Rules, Tenant, Terms
+from access.rules import GRANTED, LARGEST_K, OUTSIDE, SMALLEST_K, STATEMENTS, TESTERS, Licence, Rules, Tenant, Terms
 from access.times import later, read_end, read_moment, shown
 from access.vocabulary import Vocabulary, one_of
 from foundation.errors import InputError
@@ -133,11 +133,9 @@ class Tenants(Desk):
         vocabulary = self.gate.vocabulary
         one_of(kind, vocabulary.kinds, "kind")
         owner = _approving_person(person, approver)
-        if not wanted.galleries:
-            raise InputError("a tenant needs at least one gallery; give --gallery")
+        blank = _blank(vocabulary, kind, wanted)
 
         def order(rules: Rules, now: str) -> dict[str, Any]:
-            blank = Terms(frozenset(), frozenset({"search"}), frozenset(vocabulary.purposes))
             begins = _start(start, now)
             return {
                 "kind": kind,
@@ -248,6 +246,19 @@ class Tenants(Desk):
             return [revoked_credential(rules, "tenant", tenant_named(rules, name).name, public_id, why)]
 
         return self.act("tenant.credential", drafts)
+
+
+def _blank(vocabulary: Vocabulary, kind: str, wanted: WantedTerms) -> Terms:
+    """Returns a new licence's terms where nothing is named: searches for every purpose, or a tester's tests."""
+    if kind not in vocabulary.groups.get(TESTERS, frozenset()):
+        if not wanted.galleries:
+            raise InputError("a tenant needs at least one gallery; give --gallery")
+        return Terms(frozenset(), frozenset({"search"}), frozenset(vocabulary.purposes))
+    if wanted.galleries:
+        raise InputError(f"a tenant of kind {kind} touches no gallery; leave --gallery")
+    if not OUTSIDE.issuperset(wanted.operations or ()):
+        raise InputError(f"a tenant of kind {kind} may {', '.join(sorted(OUTSIDE))} and nothing else; see --may")
+    return Terms(frozenset(), OUTSIDE, frozenset({"testing"}))
 
 
 def _anew(name: str, credential: NewCredential | None = None) -> FromTerms:

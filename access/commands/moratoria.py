@@ -57,7 +57,7 @@ def moratorium() -> None:
 @click.option("--until", metavar="DATE", help="End, not included. Default: until further notice.")
 @click.option("--for", "duration", metavar="SPAN", help="Or how long it lasts: 1y, 30d, 12h.")
 @click.option("--operation", "operations", multiple=True, help=f"Of {', '.join(BARRED)}. Default: search. Repeatable.")
-@click.option("--apart", multiple=True, help="evaluate: leave it alone, though search is barred.")
+@click.option("--apart", multiple=True, help="evaluate or test: leave it alone, though search is barred. Repeatable.")
 @click.option("--exempt-tenant", "exempt_tenants", multiple=True, help="A tenant that may go on. Repeatable.")
 @click.option("--exempt-kind", "exempt_kinds", multiple=True, help="A kind or group that goes on. Repeatable.")
 @click.option("--exempt-purpose", "exempt_purposes", multiple=True, help="A purpose that goes on. Repeatable.")

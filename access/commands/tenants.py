@@ -40,7 +40,9 @@ def _terms_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options that name a licence's terms."""
     for option in reversed(
         (
-            click.option("--gallery", "galleries", multiple=True, help="A gallery it may search. Repeatable."),
+            click.option(
+                "--gallery", "galleries", multiple=True, help="A gallery it may search; none for a tester. Repeatable."
+            ),
             click.option("--may", "operations", multiple=True, help=f"One of {', '.join(GRANTED)}. Repeatable."),
             click.option(
                 "--purpose", "purposes", multiple=True, help="A purpose it may search for; see configs/purposes.yaml."
@@ -48,7 +50,7 @@ def _terms_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--until", metavar="DATE", help="End of its licence, ISO 8601 with a zone."),
             click.option("--for", "duration", metavar="SPAN", help="Or how long its licence lasts: 1y, 30d, 12h."),
             click.option("--largest-k", type=int, help=f"Longest candidate list, 2 to {LARGEST_K}."),
-            click.option("--queries-a-day", type=int, help="How many searches a UTC day."),
+            click.option("--queries-a-day", type=int, help="How many searches, or batches of a test, a UTC day."),
             click.option(
                 "--must-state",
                 multiple=True,
@@ -104,13 +106,15 @@ def add(
 ) -> None:
     """Register a tenant, with an active licence and its first credential.
 
-    Without --may it may search, without --purpose for every purpose in configs/purposes.yaml.
+    Without --may it may search, without --purpose for every purpose in configs/purposes.yaml. A tester has no gallery:
+    without --may it may test and evaluate photos of its own, without --purpose for testing.
 
     \b
     Example:
       afterfact tenant add "Vandan County Sheriff" --kind sheriff --gallery county --person "D. Ito" --for 1y
       afterfact tenant add "Find Them" --kind anti-trafficking-organisation --gallery county \\
         --purpose human-trafficking --purpose missing-person --largest-k 10
+      afterfact tenant add "Kestrel Laboratory" --kind independent-tester --person "R. Okafor" --queries-a-day 500
     """
     tenants = Tenants(open_gate(context), read_credential(credential_file))
     wanted = _wanted(given)
