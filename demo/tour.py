@@ -81,7 +81,7 @@ def _steps(folder: Path, subjects: int) -> list[Step]:
     operator = f"--credential-file {folder}/operator.credential"
     asked = f"{folder}/archive/probes/{WANTED}.jpg --gallery county --case 2026-0117"
     sheriff = f"--operator 'D. Ito' --credential-file {folder}/sheriff.credential"
-    first = rf"(?m)^\s*1\s+0\.\d+\s+{WANTED}\s"
+    first = rf"(?m)^\s*1\s+0\.\d+\s.*\s{WANTED}\s"
     return [
         Step(
             f"Draw an archive of {subjects} invented people, {ENCOUNTERS} photos each, and some files that are broken",

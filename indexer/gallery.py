@@ -126,14 +126,14 @@ class Gallery:
         try:
             with self.publisher_lock():
                 yield
-        except OSError as error:
-            if isinstance(self.folder, StorePath):
-                self.folder.raise_if_told(error)
-            raise
         except filelock.Timeout:
             raise GalleryError(
                 f"another run is at work on gallery {self.name!r}; wait for it to end, then run the same command again"
             ) from None
+        except OSError as error:
+            if isinstance(self.folder, StorePath):
+                self.folder.raise_if_told(error)
+            raise
 
     def version_numbers(self) -> list[int]:
         """Returns the published versions, oldest first."""

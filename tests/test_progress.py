@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from indexer.limits import Limits
+from indexer.models import installed_model
 from indexer.run import Run
 from pipelines.progress import Progress
 
@@ -19,7 +20,7 @@ def run():
         root=Path("/"),
         limits=Limits(),
         settings_digest="",
-        model_digest="",
+        model=installed_model(),
         manifest_digest="",
         planned=1100,
         held=90,

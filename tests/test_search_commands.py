@@ -44,7 +44,7 @@ def test_candidates_are_printed_with_the_entry_that_stands_for_them(search, inde
     number, head, _ = done(indexed_home.run("audit", "head")).out.split()
 
     lines = found.out.splitlines()
-    assert re.search(r"^\s*1\s+0\.\d{4}\s+S0004 ", found.out, re.MULTILINE)
+    assert re.search(r"^\s*1\s+0\.\d{4}\s+too few to tell\s+S0004 ", found.out, re.MULTILINE)
     assert f"Ledger entry {number}, head {head}" in lines
     assert NOTICE in lines[-1]
     assert len([line for line in lines if "photos/S" in line]) == 2

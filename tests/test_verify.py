@@ -147,7 +147,10 @@ def test_another_models_index_is_found(gallery):
     folder = gallery.version().folder
     model = {**gallery.version().about["model"], "digest": "f" * 64}
     restate(folder, model=model)
-    assert "made by model ffffffffffff; this installation's is" in problems(gallery)["version 1: model"]
+    assert (
+        "model ffffffffffff is not described as this version of Afterfact describes models"
+        in problems(gallery)["version 1: model"]
+    )
 
 
 def test_an_interrupted_publish_is_told(gallery):

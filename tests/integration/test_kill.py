@@ -12,6 +12,7 @@ import pytest
 from indexing import index_archive, rows_of, search_files
 
 from indexer.gallery import Gallery
+from indexer.run import SETTINGS
 from indexer.verify import verify_gallery
 
 # Runs the job as the command does, and kills the whole process group, helpers included, at one point of it.
@@ -38,13 +39,13 @@ def after(module, name):
     setattr(module, name, then_die)
 
 {
-    "listed": lambda: before(pipelines.bulk_index, "plan_segments"),
+    "listed": lambda: before(pipelines.bulk_index, "undone_segments"),
     "settled": lambda: before(pipelines.bulk_index, "publish_run"),
     "committed": lambda: after(indexer.publish, "commit_rows"),
     "vectors written": lambda: before(indexer.search_files, "write_sealed"),
     "published": lambda: after(indexer.publish, "build_index"),
     "accounted": lambda: before(indexer.publish, "discard_run"),
-    "half removed": lambda: before(indexer.run.shutil, "rmtree"),
+    "half removed": lambda: before(indexer.run, "remove_tree"),
     "during the work": lambda: None,
 }[point]()
 index_archive(home, archive, segment_photos=3)
@@ -85,8 +86,11 @@ def start(point, home, archive):
 
 
 def segments(gallery):
+    """Returns the segment files of runs that are there: one whose plan is gone was published."""
     return {
-        path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in gallery.runs.glob("*/segments/[!.]*.parquet")
+        path: (path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in gallery.runs.glob("*/segments/[!.]*.parquet")
+        if (path.parent.parent / SETTINGS).is_file()
     }
 
 
