@@ -51,10 +51,7 @@ def report_groups(
         rates = [measure_groups(one, grouping.names, seed) for one in measures]
         told.append({"by": list(grouping.columns), "measures": [_as_json(one) for one in rates]})
         said.sections.append(_section(grouping, rates, cut_off, chosen))
-        said.summary += [f"By {grouping.title}: {sentence}" for one in rates for sentence in _worst(one)]
-        missing = grouping.names[-1] == NOT_STATED and int((grouping.members == len(grouping.names) - 1).sum())
-        if missing:
-            said.summary.append(f"By {grouping.title}: {missing:,} of {len(grouping.members):,} photos state no value.")
+        said.summary += _summary(grouping, rates)
     said.result = {"groups": {"cut_off": round(cut_off, 4), "chosen": chosen, "groupings": told}}
     return said
 
@@ -70,21 +67,30 @@ def _as_json(rates: GroupRates) -> dict[str, Any]:
     }
 
 
-def _worst(rates: GroupRates) -> list[str]:
-    """Returns which group is the worst, and whether the sample shows it; nothing where there are no errors at all."""
+def _summary(grouping: Grouping, made: Sequence[GroupRates]) -> list[str]:
+    """Returns which group is the worst in each measure, and of which measures this sample cannot say."""
+    told = [f"By {grouping.title}, {_worst(one)}" for one in made if one.worst is not None]
+    silent = ", ".join(one.name for one in made if one.worst is None)
+    if silent:
+        told.append(f"By {grouping.title}, this sample cannot say which group is worst in {silent}: too few errors or subjects.")
+    missing = grouping.names[-1] == NOT_STATED and int((grouping.members == len(grouping.names) - 1).sum())
+    if missing:
+        told.append(f"By {grouping.title}, {missing:,} of {len(grouping.members):,} photos state no value.")
+    return told
+
+
+def _worst(rates: GroupRates) -> str:
     best, worst = rates.best, rates.worst
-    if best is None or worst is None or worst.to_mean is None:
-        alone = f"only {rates.told[0].name!r} has enough" if rates.told else "none has enough"
-        return [f"{rates.name}: this sample cannot say which group is worst; {alone} subjects and errors."]
+    assert best is not None and worst is not None
     small = len(rates.groups) - len(rates.told)
     rest = f"; {small} of {len(rates.groups)} groups are too small to tell" if small else ""
-    if worst.to_best is None or best is worst:
-        return [f"{rates.name}: no group differs from another{rest}."]
+    if best is worst or worst.to_best is None:
+        return f"{rates.name}: no group differs from another{rest}."
     shown = "" if worst.to_best.shown else "; the interval holds 1, so this sample shows no difference"
-    return [
+    return (
         f"{rates.name}: worst for {worst.name!r}, {percent(worst.rate.value)} ({told_interval(worst.rate)}), "
         f"{_times(worst.to_best)} times the lowest, of {best.name!r}, and {_times(worst.to_mean)} times the mean{shown}{rest}."
-    ]
+    )
 
 
 def _times(ratio: Ratio | None) -> str:
@@ -110,7 +116,7 @@ def _row(measure: str, one: GroupRate) -> list[str]:
     rate = one.rate
     return [
         *(measure, one.name, f"{one.subjects:,}"),
-        one.lacks or percent(rate.value),
+        one.lacks.split(":")[0] if one.lacks else percent(rate.value),
         "-" if one.lacks else told_interval(rate),
         f"{rate.errors:,} of {rate.trials:,}",
         "the lowest" if one.to_best and one.to_best.low is None and one.to_best.value == 1 else _times(one.to_best),

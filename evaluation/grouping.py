@@ -12,8 +12,12 @@ import numpy as np
 from foundation.errors import InputError, nearest
 
 NOT_STATED = "not stated"
+MISSING = ("", "na", "n/a", "nan", "null", "none")
+"""What stands in lists where there is no value; in any case of letters."""
 MOST_GROUPS = 100
 """Of one grouping. A column with more tells photos apart, not kinds of them."""
+FEW_GROUPS = 10
+"""From more values on, a column most of whose values are of one photo each is taken for names or numbers."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def _column(name: str, columns: Sequence[Mapping[str, str]], there: Sequence[str
     if column not in there:
         told = f"columns: {', '.join(there)}" if there else "it has none of its own"
         raise InputError(f"--by {name!r}: {named} has no such column{nearest(column, list(there))} ({told})")
-    values = [one.get(column, "").strip() or None for one in columns]
+    values = [None if (value := one.get(column, "").strip()).lower() in MISSING else value for one in columns]
     if width:
         band = _width(name, width)
         values = [None if one is None else _band(one, band, column, named) for one in values]
@@ -115,19 +119,19 @@ def _require_kinds(name: str, values: Sequence[str | None], named: str, banded: 
     """Raises InputError where the values part nobody, or nearly everybody."""
     stated = Counter(one for one in values if one is not None)
     if not stated:
-        raise InputError(f"--by {name!r}: {named} states no value for any of {len(values):,} photos; fill the column")
+        raise InputError(f"--by {name!r}: {named} states no value for any photo; fill the column")
     if len(stated) == 1:
-        missing = len(values) - stated.total()
-        rest = f" and {missing:,} state none" if missing else ""
+        missing = ", and none for the others" if len(values) > stated.total() else ""
         raise InputError(
-            f"--by {name!r}: {named} has one value only, {next(iter(stated))!r}, for {stated.total():,} photos{rest}; "
-            "a comparison needs two groups"
+            f"--by {name!r}: {named} has one value only, {next(iter(stated))!r}{missing}; a comparison needs two groups"
         )
-    if len(stated) > MOST_GROUPS:
-        numbers = all(_number(one) is not None for one in stated)
-        remedy = f"take it in bands with --by {name}:10" if numbers and not banded else "name a column of kinds"
+    apart = len(stated) > FEW_GROUPS and sum(count == 1 for count in stated.values()) > len(stated) / 2
+    if len(stated) > MOST_GROUPS or apart:
+        numbers = not banded and all(_number(one) is not None for one in stated)
+        remedy = f"take it in bands with --by {name}:10" if numbers else "name a column of kinds"
         raise InputError(
-            f"--by {name!r}: {named} has {len(stated):,} values there and {MOST_GROUPS} is the limit; {remedy}"
+            f"--by {name!r}: {named} has {len(stated):,} values there, which tell photos apart, not kinds of them "
+            f"({MOST_GROUPS} is the limit); {remedy}"
         )
 
 

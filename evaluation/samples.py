@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,14 +66,16 @@ def _samples(listing: Listing) -> list[Sample]:
             str(photo_at(row["location"], row["place"])),
             row["subject"],
             row["encounter"],
-            {**_given(row), **json.loads(row["further"] or "{}")},
+            said_of(row),
         )
         for row in listing.photos.to_pylist()
     ]
 
 
-def _given(row: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name in ("taken", "disposition") if (value := row[name]) is not None}
+def said_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """Returns whatever a list said of a photo besides who it is; row: of indexer.schema.LISTED."""
+    given = {name: value for name in ("taken", "disposition") if (value := row[name]) is not None}
+    return {**given, **json.loads(row["further"] or "{}")}
 
 
 def require_there(samples: Iterable[Sample], named: str) -> None:
