@@ -11,7 +11,7 @@ from evaluation.cache import Template
 from evaluation.embedding import enrolled
 from evaluation.group_pairs import compare_groups, cut_off_at, require_reached
 from evaluation.group_report import ByGroup, report_groups
-from evaluation.grouping import Grouping, Groups
+from indexer.grouping import Grouping, Groups
 from evaluation.groups import Measure, enough_for, measure_single, one_hot
 from evaluation.impostors import distances_between, nearest_impostors
 from evaluation.measured import target

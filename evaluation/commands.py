@@ -237,7 +237,7 @@ def _folder(path: Path | None, option: str) -> Path | None:
 
 def _run(context: click.Context, given: dict[str, Any], measure: Callable[[EvaluationSession], Evaluation]) -> None:
     from access.gate import Request
-    from evaluation.grouping import By
+    from indexer.grouping import By
     from evaluation.output import REPORT, as_json, require_folder, write_outputs
     from evaluation.session import EvaluationSession
     from indexer.embedder import require_device

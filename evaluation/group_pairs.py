@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.grouping import Grouping
+from indexer.grouping import Grouping
 from evaluation.groups import Counting, Measure, measure_single, one_hot, summed
 from evaluation.scores import Compared, Trials
 from foundation.errors import InputError
@@ -116,8 +116,10 @@ def _pairs_of(grouping: Grouping, subjects: np.ndarray, pairs: Compared, which: 
     a, b = (np.concatenate([subjects[side[chosen]] for chosen, _ in parts]) for side in (first, second))
     order = np.argsort(labels, kind="stable")
     labels, a, b = labels[order], a[order], b[order]
-    sides = np.unique(np.stack([np.tile(labels, 2), np.concatenate([a, b])]), axis=1)
-    behind = np.bincount(sides[0], minlength=len(grouping.names) + 1)
+    own = [np.stack([side, subjects[photos]]) for side, photos in ((one, first), (other, second), (whole, first), (whole, second))]
+    if not anybody:
+        own = [part[:, (one == other) | (part[0] == len(grouping.names))] for part in own]
+    behind = np.bincount(np.unique(np.concatenate(own, axis=1), axis=1)[0], minlength=len(grouping.names) + 1)
     return _Pairs(a, b, labels, len(grouping.names), behind)
 
 

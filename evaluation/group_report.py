@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evaluation.grouping import NOT_STATED, Grouping
+from indexer.grouping import NOT_STATED, Grouping
 from evaluation.groups import FEWEST_SUBJECTS, GroupRate, GroupRates, Measure, Ratio, measure_groups
 from evaluation.measured import Section, percent, told_interval
 from evaluation.rates import FEWEST_ERRORS

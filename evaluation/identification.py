@@ -10,7 +10,7 @@ import numpy as np
 from evaluation.by_group import Enrolment, searches_by_group
 from evaluation.cache import Template, stacked
 from evaluation.embedding import enrolled
-from evaluation.grouping import Groups
+from indexer.grouping import Groups
 from evaluation.measured import (
     Error,
     Measured,

@@ -15,7 +15,7 @@ from evaluation.by_group import Enrolment
 from evaluation.cache import Cache, Template
 from evaluation.embedding import digest_samples, make_templates
 from evaluation.galleries import galleries_holding, pseudonymous, read_enrolment, read_gallery
-from evaluation.grouping import By, Groups
+from indexer.grouping import By, Groups
 from evaluation.identification import measure_search
 from evaluation.measured import Measured
 from evaluation.pairs import Pairs

@@ -10,7 +10,7 @@ import numpy as np
 
 from evaluation.by_group import pairs_by_group
 from evaluation.cache import Template, stacked
-from evaluation.grouping import Groups
+from indexer.grouping import Groups
 from evaluation.impostors import distances_between, nearest_impostors
 from evaluation.measured import (
     Error,
