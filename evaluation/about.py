@@ -54,7 +54,9 @@ def _lines(path: Path) -> Sequence[dict[str, str]]:
     try:
         rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"--about {path} cannot be read ({error}); give a CSV list in UTF-8, or a Parquet list") from error
+        raise InputError(
+            f"--about {path} cannot be read ({error}); give a CSV list in UTF-8, or a Parquet list"
+        ) from error
     return [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
 
 

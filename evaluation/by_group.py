@@ -11,7 +11,6 @@ from evaluation.cache import Template
 from evaluation.embedding import enrolled
 from evaluation.group_pairs import compare_groups, cut_off_at, require_reached
 from evaluation.group_report import ByGroup, report_groups
-from indexer.grouping import Grouping, Groups
 from evaluation.groups import Measure, enough_for, measure_single, one_hot
 from evaluation.impostors import distances_between, nearest_impostors
 from evaluation.measured import target
@@ -20,9 +19,13 @@ from evaluation.ranking import LONGEST, Searches
 from evaluation.rates import FEWEST_ERRORS
 from evaluation.scores import Compared, Trials
 from evaluation.split import Split
+from indexer.grouping import Grouping, Groups
 
 FTE = "FTE", "failure to enrol: the share of photos that enrolment rejects, for want of a face or for its quality"
-FPIR = "FPIR", "false positive identification rate: of searches for people who are not enrolled, the share that gets anybody"
+FPIR = (
+    "FPIR",
+    "false positive identification rate: of searches for people who are not enrolled, the share that gets anybody",
+)
 FNIR = "FNIR", f"of searches for people who are enrolled, the share whose mate is not found within {LONGEST} ranks"
 
 

@@ -88,9 +88,7 @@ evaluate.add_command(calibrate)
 @click.option("--about", type=_PATH, help="A list with photo or subject, and the columns that --by names.")
 @_shared
 @click.pass_context
-def verification(
-    context: click.Context, pairs_file: Path, root: Path | None, about: Path | None, **given: Any
-) -> None:
+def verification(context: click.Context, pairs_file: Path, root: Path | None, about: Path | None, **given: Any) -> None:
     """Measure how often two photos of a person are taken for two people, and two people for one.
 
     PAIRS is LFW's pairs.txt, or a CSV list with the columns photo_a, photo_b and same (1 or 0); subject_a, subject_b
@@ -237,11 +235,11 @@ def _folder(path: Path | None, option: str) -> Path | None:
 
 def _run(context: click.Context, given: dict[str, Any], measure: Callable[[EvaluationSession], Evaluation]) -> None:
     from access.gate import Request
-    from indexer.grouping import By
     from evaluation.output import REPORT, as_json, require_folder, write_outputs
     from evaluation.session import EvaluationSession
     from indexer.embedder import require_device
     from indexer.embedder_file import given_embedder
+    from indexer.grouping import By
 
     require_folder(given["out"])
     if given["at"] and not given["by"]:

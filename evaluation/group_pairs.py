@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.grouping import Grouping
 from evaluation.groups import Counting, Measure, measure_single, one_hot, summed
 from evaluation.scores import Compared, Trials
 from foundation.errors import InputError
+from indexer.grouping import Grouping
 
 _Total = Callable[[np.ndarray], np.ndarray]  # resamples to errors, or to trials: half of a Counting
 
@@ -50,6 +50,7 @@ def compare_groups(
     held = one_hot(grouping.members, groups)
     wrong_ones = wrong.distances < cut_off
     counted = {}
+    trials: _Total
     for whose, anybody in (("within", False), ("all", True)):
         errors = _pairs_of(grouping, subjects, wrong, wrong_ones, anybody)
         if wrong.among is None:
@@ -57,7 +58,10 @@ def compare_groups(
             trials, people = every.count, every.subjects
         else:
             photos = summed(held[wrong.among], subjects[wrong.among], count)
-            trials, people = _every(photos, anybody), np.append((photos > 0).sum(axis=0), (photos.sum(axis=1) > 0).sum())
+            trials, people = (
+                _every(photos, anybody),
+                np.append((photos > 0).sum(axis=0), (photos.sum(axis=1) > 0).sum()),
+            )
         counted[whose] = Measure(*_NAMES[whose], _both(errors.count, trials), people, count, errors.held)
     return [counted["within"], counted["all"], missed]
 
@@ -116,7 +120,10 @@ def _pairs_of(grouping: Grouping, subjects: np.ndarray, pairs: Compared, which: 
     a, b = (np.concatenate([subjects[side[chosen]] for chosen, _ in parts]) for side in (first, second))
     order = np.argsort(labels, kind="stable")
     labels, a, b = labels[order], a[order], b[order]
-    own = [np.stack([side, subjects[photos]]) for side, photos in ((one, first), (other, second), (whole, first), (whole, second))]
+    own = [
+        np.stack([side, subjects[photos]])
+        for side, photos in ((one, first), (other, second), (whole, first), (whole, second))
+    ]
     if not anybody:
         own = [part[:, (one == other) | (part[0] == len(grouping.names))] for part in own]
     behind = np.bincount(np.unique(np.concatenate(own, axis=1), axis=1)[0], minlength=len(grouping.names) + 1)

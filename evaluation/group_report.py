@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from indexer.grouping import NOT_STATED, Grouping
 from evaluation.groups import FEWEST_SUBJECTS, GroupRate, GroupRates, Measure, Ratio, measure_groups
 from evaluation.measured import Section, percent, told_interval
 from evaluation.rates import FEWEST_ERRORS
 from foundation.chart import Bar, Bars
+from indexer.grouping import NOT_STATED, Grouping
 
 COLUMNS = (
     *("measure", "group", "subjects", "rate", "95% interval", "errors"),
@@ -72,7 +72,9 @@ def _summary(grouping: Grouping, made: Sequence[GroupRates]) -> list[str]:
     told = [f"By {grouping.title}, {_worst(one)}" for one in made if one.worst is not None]
     silent = ", ".join(one.name for one in made if one.worst is None)
     if silent:
-        told.append(f"By {grouping.title}, this sample cannot say which group is worst in {silent}: too few errors or subjects.")
+        told.append(
+            f"By {grouping.title}, this sample cannot say which group is worst in {silent}: too few errors or subjects."
+        )
     missing = grouping.names[-1] == NOT_STATED and int((grouping.members == len(grouping.names) - 1).sum())
     if missing:
         told.append(f"By {grouping.title}, {missing:,} of {len(grouping.members):,} photos state no value.")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -140,7 +139,12 @@ def measure_groups(measure: Measure, names: Sequence[str], seed: int, repeats: i
     rates = [
         GroupRate(
             name,
-            Rate(round(errors[place]), round(trials[place]), float(points[place]), *_skewed_ends(values[:, place], float(points[place]))),
+            Rate(
+                round(errors[place]),
+                round(trials[place]),
+                float(points[place]),
+                *_ends(values[:, place]),
+            ),
             int(measure.behind[place]),
         )
         for place, name in enumerate([*names, ALL])
@@ -176,29 +180,6 @@ def _ratio(point: float, values: np.ndarray, others: np.ndarray) -> Ratio:
 
 def _ends(values: np.ndarray) -> tuple[float, float] | tuple[None, None]:
     return interval(values) or (None, None)
-
-
-def _skewed_ends(values: np.ndarray, point: float) -> tuple[float, float] | tuple[None, None]:
-    """Returns the ends of the 95% interval of a rate, corrected for bias and skewness (Efron's BCa).
-
-    Rates of few errors are skewed, and the middle 95% of resamples then lie too low. The acceleration is a sixth of the
-    resamples' skewness, as it is for a mean.
-    """
-    known = values[~np.isnan(values)]
-    spread = known.std() if len(known) >= len(values) / 2 else 0.0
-    if spread == 0:
-        return _ends(values)
-    below = ((known < point).mean() + (known <= point).mean()) / 2
-    if not 0 < below < 1:
-        return _ends(values)
-    normal = NormalDist()
-    bias, acceleration = normal.inv_cdf(below), float((((known - known.mean()) / spread) ** 3).mean() / 6)
-    places = []
-    for end in (0.025, 0.975):
-        z = bias + normal.inv_cdf(end)
-        places.append(normal.cdf(bias + z / max(1 - acceleration * z, 0.1)))
-    low, high = np.quantile(known, places)
-    return float(low), float(high)
 
 
 def measure_single(

@@ -10,7 +10,6 @@ import numpy as np
 from evaluation.by_group import Enrolment, searches_by_group
 from evaluation.cache import Template, stacked
 from evaluation.embedding import enrolled
-from indexer.grouping import Groups
 from evaluation.measured import (
     Error,
     Measured,
@@ -31,7 +30,7 @@ from evaluation.scores import Resampling, Trials
 from evaluation.split import Split
 from evaluation.verification import told_photos
 from foundation.chart import Panel
-from indexer.weights import DIMENSION
+from indexer.grouping import Groups
 
 TARGETS = (0.1, 0.01, 0.003)
 RANKS = (1, LONGEST)
@@ -64,8 +63,9 @@ def measure_search(
     numbers = number_subjects([one.subject for one in split.samples])
     held = np.array([enrolled(one) for one in templates], dtype=bool)
     rows = split.enrolled[held]
-    embeddings = np.full((len(split.samples), DIMENSION), np.nan, dtype=np.float32)
-    embeddings[rows], embeddings[split.probes] = stacked(templates)[held], stacked(probe_templates)
+    made = stacked([*templates, *probe_templates])
+    embeddings = np.full((len(split.samples), made.shape[1]), np.nan, dtype=np.float32)
+    embeddings[rows], embeddings[split.probes] = made[: len(held)][held], made[len(held) :]
     searches = search_all(embeddings[rows], numbers[rows], embeddings[split.probes], numbers[split.probes])
     resampling = Resampling(int(numbers.max()) + 1, seed)
     whose = numbers[split.probes]

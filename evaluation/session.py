@@ -15,7 +15,6 @@ from evaluation.by_group import Enrolment
 from evaluation.cache import Cache, Template
 from evaluation.embedding import digest_samples, make_templates
 from evaluation.galleries import galleries_holding, pseudonymous, read_enrolment, read_gallery
-from indexer.grouping import By, Groups
 from evaluation.identification import measure_search
 from evaluation.measured import Measured
 from evaluation.pairs import Pairs
@@ -29,6 +28,7 @@ from indexer.embedder import Embedder
 from indexer.embedder_file import GivenEmbedder
 from indexer.face import default_detector
 from indexer.gallery import Gallery, Version
+from indexer.grouping import By, Groups
 from indexer.models import find_network, models_folder
 
 FEWEST_PROBES = 30
@@ -165,7 +165,7 @@ class EvaluationSession:
         return self._gate.ask(self._credential, replace(self._request, gallery=gallery))
 
     def _groups(self, samples: Sequence[Sample], named: str) -> Groups | None:
-        return self._by and self._by.groups([one.columns for one in samples], named)
+        return None if self._by is None else self._by.groups([one.columns for one in samples], named)
 
     def _gallery_groups(
         self, gallery: Gallery, version: Version, samples: Sequence[Sample]

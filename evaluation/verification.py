@@ -10,7 +10,6 @@ import numpy as np
 
 from evaluation.by_group import pairs_by_group
 from evaluation.cache import Template, stacked
-from indexer.grouping import Groups
 from evaluation.impostors import distances_between, nearest_impostors
 from evaluation.measured import (
     Error,
@@ -30,6 +29,7 @@ from evaluation.pairs import Pairs
 from evaluation.rates import FoldAccuracy, Rate, curve, fold_accuracy, rates_at
 from evaluation.scores import Resampling, Trials
 from foundation.chart import Panel
+from indexer.grouping import Groups
 
 TARGETS = (0.01, 0.001, 0.0001)
 WORST = 10

@@ -99,19 +99,25 @@ def draw_bars(chart: Bars) -> str:
         out.append(f'<text x="{x:.0f}" y="{foot + 16}" text-anchor="middle">{_share(tick)}</text>')
     if chart.whole is not None and (chart.whole > 0 or not log):
         x = place(chart.whole)
-        out.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{NAMES_TOP - 6}" y2="{foot}" stroke="#111" stroke-dasharray="4 3"/>')
+        out.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{NAMES_TOP - 6}" y2="{foot}" stroke="#111" stroke-dasharray="4 3"/>'
+        )
         out.append(f'<text x="{x:.0f}" y="{NAMES_TOP - 10}" text-anchor="middle" fill="#111">all photos</text>')
     for number, bar in enumerate(chart.bars):
         y = NAMES_TOP + BAR * number + BAR / 2
         name = bar.name if len(bar.name) <= LONGEST_NAME else bar.name[: LONGEST_NAME - 1] + "\u2026"
         out.append(f'<text x="{NAMES - 10}" y="{y + 4:.0f}" text-anchor="end">{escape(name)}</text>')
         if bar.value is None:
-            out.append(f'<text x="{NAMES + 4}" y="{y + 4:.0f}" fill="#555" font-style="italic">{escape(bar.text)}</text>')
+            out.append(
+                f'<text x="{NAMES + 4}" y="{y + 4:.0f}" fill="#555" font-style="italic">{escape(bar.text)}</text>'
+            )
             continue
         out.append(f'<text x="{WIDTH - VALUES + 10}" y="{y + 4:.0f}">{escape(bar.text)}</text>')
         if bar.low is not None and bar.high is not None:
             low, high = place(bar.low), place(bar.high)
-            out.append(f'<rect x="{low:.1f}" y="{y - 5:.1f}" width="{high - low:.1f}" height="10" fill="{COLOURS[0]}" opacity=".35"/>')
+            out.append(
+                f'<rect x="{low:.1f}" y="{y - 5:.1f}" width="{high - low:.1f}" height="10" fill="{COLOURS[0]}" opacity=".35"/>'
+            )
         out.append(f'<circle cx="{place(bar.value):.1f}" cy="{y:.1f}" r="4" fill="{COLOURS[0]}"/>')
     return "\n".join([*out, "</svg>"])
 

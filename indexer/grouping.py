@@ -172,5 +172,5 @@ def _grouped(columns: tuple[str, ...], values: Sequence[str | None], named: str)
 
 def _order(name: str) -> tuple[bool, float, str]:
     """Sorts bands by their numbers, names by their letters, and what is not stated last."""
-    number = _number(name.split(" to below ")[0])
+    number = _number(name.split(" to below ", maxsplit=1)[0])
     return name == NOT_STATED, math.inf if number is None else number, name
