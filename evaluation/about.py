@@ -38,8 +38,8 @@ def describe(pairs: Pairs, path: Path) -> Pairs:
         first = pairs.samples[0]
         given = first.name if key == "photo" else first.subject
         raise InputError(
-            f"--about {path} says nothing of any of the {len(samples):,} photos: by {key} the first of them is {given!r}, "
-            f"and the first of the list is {next(iter(known), '')!r}; write both alike"
+            f"--about {path} says nothing of any of the {len(samples):,} photos: by {key} the first of them is "
+            f"{given!r}, and the first of the list is {next(iter(known), '')!r}; write both alike"
         )
     return replace(pairs, samples=samples)
 

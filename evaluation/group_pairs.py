@@ -15,13 +15,13 @@ from indexer.grouping import Grouping
 _Total = Callable[[np.ndarray], np.ndarray]  # resamples to errors, or to trials: half of a Counting
 
 
-def cut_off_at(wrong: Trials, rate: float, option: str = "--at") -> float:
-    """Returns the distance below which at most this share of wrong trials lies. Raises InputError beyond those listed."""
+def cut_off_at(wrong: Trials, rate: float) -> float:
+    """Returns the distance below which at most this share of wrong trials lies. Raises InputError beyond the listed."""
     distances = wrong.sorted().distances
     allowed = int(rate * wrong.count * (1 + 1e-12))
     if allowed >= len(distances) or not np.isfinite(distances[allowed]):
         raise InputError(
-            f"{option} {100 * rate:g}% is above what is looked at: {len(distances):,} of {wrong.count:,}; give a lower rate"
+            f"--at {100 * rate:g}% is above what is looked at: {len(distances):,} of {wrong.count:,}; give a lower rate"
         )
     return float(distances[allowed])
 
@@ -31,8 +31,8 @@ def require_reached(wrong: Trials, distance: float) -> None:
     farthest = float(wrong.distances.max(initial=0.0))
     if wrong.photos is not None and distance > farthest:
         raise InputError(
-            f"--at {distance:g} accepts more than {len(wrong.distances) / max(wrong.count, 1):.1%} of all comparisons of "
-            f"different people, which is no cut-off; give a distance below {farthest:.3f}"
+            f"--at {distance:g} accepts more than {len(wrong.distances) / max(wrong.count, 1):.1%} of all comparisons "
+            f"of different people, which is no cut-off; give a distance below {farthest:.3f}"
         )
 
 
@@ -77,8 +77,8 @@ _NAMES = {
     ),
     "right": (
         "FNMR",
-        "false non-match rate: of comparisons of one person's photos, the share not accepted; where the two photos are of "
-        "two groups it counts in both",
+        "false non-match rate: of comparisons of one person's photos, the share not accepted; where the two photos are "
+        "of two groups it counts in both",
     ),
 }
 

@@ -16,14 +16,18 @@ COLUMNS = (
     *("measure", "group", "subjects", "rate", "95% interval", "errors"),
     *("times the lowest", "times the mean"),
 )
+RATIOS = (
+    " Times the lowest: the rate as a multiple of the lowest told one, whose group is taken as this sample has it. "
+    "Times the mean: of the geometric mean of the told rates, each group counting alike."
+)
 LOGARITHMIC = ("FMR", "FPIR")
 CANNOT = (
     "A difference between groups in this sample may come of its photos (light, cameras, ages, how often people were "
     "photographed) and not of the people: the columns say who is in a group, not why it differs.",
-    "Of many groups one is always the worst, also by chance; a ratio whose interval holds 1 shows no difference, and with "
-    "many groups one interval in twenty leaves 1 out by chance.",
-    f"A group told as too small (fewer than {FEWEST_SUBJECTS} subjects or {FEWEST_ERRORS} errors) may be the best or the "
-    "worst: this sample cannot say. Ratios leave it out.",
+    "Of many groups one is always the worst, also by chance; a ratio whose interval holds 1 shows no difference, and of "
+    "many intervals one in twenty leaves 1 out by chance.",
+    f"A group told as too small (fewer than {FEWEST_SUBJECTS} subjects or {FEWEST_ERRORS} errors) may be the best or "
+    "the worst: this sample cannot say. Ratios leave it out.",
     "Groups are as the list states them, wrongly or rightly; nobody's group is guessed from a face.",
 )
 
@@ -50,7 +54,7 @@ def report_groups(
     for grouping, measures in made:
         rates = [measure_groups(one, grouping.names, seed) for one in measures]
         told.append({"by": list(grouping.columns), "measures": [_as_json(one) for one in rates]})
-        said.sections.append(_section(grouping, rates, cut_off, chosen))
+        said.sections.append(_section(grouping, rates, cut_off, chosen, explained=bool(said.sections)))
         said.summary += _summary(grouping, rates)
     said.result = {"groups": {"cut_off": round(cut_off, 4), "chosen": chosen, "groupings": told}}
     return said
@@ -91,7 +95,8 @@ def _worst(rates: GroupRates) -> str:
     shown = "" if worst.to_best.shown else "; the interval holds 1, so this sample shows no difference"
     return (
         f"{rates.name}: worst for {worst.name!r}, {percent(worst.rate.value)} ({told_interval(worst.rate)}), "
-        f"{_times(worst.to_best)} times the lowest, of {best.name!r}, and {_times(worst.to_mean)} times the mean{shown}{rest}."
+        f"{_times(worst.to_best)} times the lowest, of {best.name!r}, and {_times(worst.to_mean)} times the mean"
+        f"{shown}{rest}."
     )
 
 
@@ -103,13 +108,12 @@ def _times(ratio: Ratio | None) -> str:
     return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
 
 
-def _section(grouping: Grouping, rates: Sequence[GroupRates], cut_off: float, chosen: str) -> Section:
-    meaning = " ".join(f"{one.name}: {one.says}." for one in rates)
-    says = (
-        f"One cut-off for all groups: distance {cut_off:.4f}, {chosen}; intervals take it as given. {meaning} "
-        "Times the lowest: the rate as a multiple of the lowest told one, whose group is taken as this sample has it. "
-        "Times the mean: of the geometric mean of the told rates, each group counting alike."
-    )
+def _section(grouping: Grouping, rates: Sequence[GroupRates], cut_off: float, chosen: str, explained: bool) -> Section:
+    says = f"One cut-off for all groups: distance {cut_off:.4f}, {chosen}; intervals take it as given."
+    if explained:
+        says += " What each measure is stands above."
+    else:
+        says += "".join(f" {one.name}: {one.says}." for one in rates) + RATIOS
     rows = [_row(measured.name, one) for measured in rates for one in [measured.whole, *measured.groups]]
     return Section(f"By {grouping.title}", says, COLUMNS, rows, [_chart(grouping, one) for one in rates])
 

@@ -45,7 +45,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
-    """Shares side by side, each with its interval as a bar. log: whether the axis is logarithmic. whole: drawn as a line."""
+    """Shares side by side, each with its interval as a bar. log: for a logarithmic axis. whole: drawn as a line."""
 
     title: str
     bars: Sequence[Bar]
@@ -116,7 +116,8 @@ def draw_bars(chart: Bars) -> str:
         if bar.low is not None and bar.high is not None:
             low, high = place(bar.low), place(bar.high)
             out.append(
-                f'<rect x="{low:.1f}" y="{y - 5:.1f}" width="{high - low:.1f}" height="10" fill="{COLOURS[0]}" opacity=".35"/>'
+                f'<rect x="{low:.1f}" y="{y - 5:.1f}" width="{high - low:.1f}" height="10" fill="{COLOURS[0]}" '
+                'opacity=".35"/>'
             )
         out.append(f'<circle cx="{place(bar.value):.1f}" cy="{y:.1f}" r="4" fill="{COLOURS[0]}"/>')
     return "\n".join([*out, "</svg>"])

@@ -81,5 +81,5 @@ def test_a_cut_off_is_a_rate_or_a_distance(at, rate, distance):
 
 @pytest.mark.parametrize("at", ["near", "-1", "0", "nan", "0%"])
 def test_a_cut_off_that_is_neither_is_refused(at):
-    with pytest.raises(InputError, match="give a rate such as 0.1%, or a distance such as 0.45"):
+    with pytest.raises(InputError, match=r"give a rate such as 0\.1%, or a distance such as 0\.45"):
         By.read("sex", at)
