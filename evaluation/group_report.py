@@ -24,7 +24,7 @@ LOGARITHMIC = ("FMR", "FPIR")
 CANNOT = (
     "A difference between groups in this sample may come of its photos (light, cameras, ages, how often people were "
     "photographed) and not of the people: the columns say who is in a group, not why it differs.",
-    "Of many groups one is always the worst, also by chance; a ratio whose interval holds 1 shows no difference, and of "
+    "Of many groups one is always the worst, also by chance; a ratio whose interval holds 1 shows no difference; of "
     "many intervals one in twenty leaves 1 out by chance.",
     f"A group told as too small (fewer than {FEWEST_SUBJECTS} subjects or {FEWEST_ERRORS} errors) may be the best or "
     "the worst: this sample cannot say. Ratios leave it out.",

@@ -64,7 +64,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class GroupRate:
-    """One group's rate. to_best, to_mean: as multiples of the lowest told rate, and of the geometric mean of the told."""
+    """One group's rate. to_best, to_mean: as multiples of the lowest told rate, and of the told ones' mean."""
 
     name: str
     rate: Rate
