@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation.cache import Template
-from evaluation.samples import SUBJECTS, Sample, said_of
+from evaluation.samples import SUBJECTS, Sample
 from foundation.errors import InputError
 from indexer.gallery import LABELS, Gallery, GalleryError, Version, gallery_names
 from indexer.gallery_cache import present_files
+from indexer.grouping import said_of
 from indexer.outcomes import TRIED_AGAIN, Outcome
 from indexer.table import is_enrolled, open_table, read_batches
 

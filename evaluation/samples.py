@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from foundation.errors import InputError
+from indexer.grouping import said_of
 from indexer.job import IndexJob
 from indexer.listing import Listing, list_archive
 from indexer.locations import photo_at, readable
@@ -70,12 +69,6 @@ def _samples(listing: Listing) -> list[Sample]:
         )
         for row in listing.photos.to_pylist()
     ]
-
-
-def said_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """Returns whatever a list said of a photo besides who it is; row: of indexer.schema.LISTED."""
-    given = {name: value for name in ("taken", "disposition") if (value := row[name]) is not None}
-    return {**given, **json.loads(row["further"] or "{}")}
 
 
 def require_there(samples: Iterable[Sample], named: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -97,6 +99,12 @@ class Groups:
     def part(self, places: np.ndarray | slice) -> Groups:
         """Returns the groups of some of the photos."""
         return Groups([replace(one, members=one.members[places]) for one in self.groupings], self.by)
+
+
+def said_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """Returns whatever a list said of a photo besides who it is; row: of indexer.schema.LISTED."""
+    given = {name: value for name in ("taken", "disposition") if (value := row[name]) is not None}
+    return {**given, **json.loads(row["further"] or "{}")}
 
 
 def _column(name: str, columns: Sequence[Mapping[str, str]], there: Sequence[str], named: str) -> list[str | None]:
