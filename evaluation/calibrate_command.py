@@ -91,8 +91,7 @@ def calibrate(
         "outcome": "CALIBRATED",
         "gallery_version": version.number,
         "calibration": calibration.about["seal"],
-        "calibration_groups": groups.about["seal"] if groups else None,
-        "by": told["by"],
+        **({"by": groups.about["by"], "calibration_groups": groups.about["seal"]} if groups else {}),
     }
     receipt = gate.answer(permit, body, None)
     if as_json:

@@ -16,7 +16,7 @@ from indexer.calibrating import PROBES, open_faces
 from indexer.calibration import DIGITS
 from indexer.calibration_groups import FORMAT, read_groups
 from indexer.gallery import CALIBRATION_GROUPS, LABELS, Gallery, write_sealed
-from indexer.grouping import By, Grouping, said_of
+from indexer.grouping import By, Grouping, Groups, said_of
 from indexer.nearest_wrong import UNNAMED, nearest_wrong, sample_faces
 from indexer.table import is_enrolled, read_batches
 
@@ -49,20 +49,31 @@ def write_groups(
     """
     faces, subjects = open_faces(files, dimension)
     groups = by.groups(_columns(gallery, table, files[LABELS]), f"gallery {gallery.name!r}")
-    probes = sample_faces(subjects, PROBES, seed=table.version())
+    made = calibrate_groups(faces, subjects, groups, gallery.name, table.version())
+    write_sealed(folder / CALIBRATION_GROUPS, made)
+
+
+def calibrate_groups(
+    faces: np.ndarray, subjects: np.ndarray, groups: Groups, gallery: str, version: int
+) -> dict[str, Any]:
+    """Returns the content of a version's calibration by group. faces, subjects: as open_faces() gives them.
+
+    The faces searched are those of indexer.calibrating.calibrate(); a face is of the groups that its own photo's line
+    states.
+    """
+    probes = sample_faces(subjects, PROBES, seed=version)
     found = nearest_wrong(faces, subjects, probes)
-    about = {
+    return {
         "format": FORMAT,
-        "gallery": gallery.name,
-        "version": table.version(),
+        "gallery": gallery,
+        "version": version,
         "faces": len(subjects),
-        "by": list(by.names),
+        "by": list(groups.by.names),
         "subjects": int(subjects.max(initial=UNNAMED)) + 1,
         "probes": int(np.isfinite(found).sum()),
         "groupings": [_grouping(one, probes, found) for one in groups.groupings],
         "lacks": None,
     }
-    write_sealed(folder / CALIBRATION_GROUPS, about)
 
 
 def _none(by: By) -> dict[str, Any]:

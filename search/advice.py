@@ -95,7 +95,7 @@ def _warn_of_groups(candidates: Sequence[Candidate]) -> list[str]:
         ranks = ", ".join(str(one.rank) for one in listed)
         told.append(
             f"Warning for rank {ranks}: the gallery's list states {group!r} as {by}. Of people of that group who are "
-            f"not in this gallery {first.rate.share} get one as close as rank {listed[0].rank}, {first.times:.1f} times "
-            f"the mean of the groups (told from {FACTOR} times on)."
+            f"not in this gallery {first.rate.share} get one as close as rank {listed[0].rank}: {first.times:.1f} "
+            f"times the mean of groups (told from {FACTOR} on)."
         )
     return told
