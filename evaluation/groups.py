@@ -5,19 +5,23 @@ Terms are those of ISO/IEC 19795-10 and NISTIR 8280: false positive and false ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from evaluation.rates import FEWEST_ERRORS, Rate
-from evaluation.scores import REPEATS, Resampling, interval
+from evaluation.scores import REPEATS, Resampling
 
-FEWEST_SUBJECTS = 30
-"""Of fewer subjects no digits are printed: an interval over subjects would be too narrow."""
+FEWEST_SUBJECTS = 10
+"""Of fewer subjects no digits are printed: how much subjects differ cannot be seen in so few."""
 
 ALL = "all photos"
+
+_NORMAL = NormalDist()
 
 Counting = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Given how often each subject was drawn, float64 (repeats, subjects): errors and trials, float64 (repeats, groups)."""
@@ -143,7 +147,7 @@ def measure_groups(measure: Measure, names: Sequence[str], seed: int, repeats: i
                 round(errors[place]),
                 round(trials[place]),
                 float(points[place]),
-                *_ends(values[:, place]),
+                *_ends(values[:, place], measure.behind[place]),
             ),
             int(measure.behind[place]),
         )
@@ -156,8 +160,9 @@ def measure_groups(measure: Measure, names: Sequence[str], seed: int, repeats: i
         for place in told:
             to_best = Ratio(1.0)
             if place != best:
-                to_best = _ratio(points[place] / points[best], values[:, place], values[:, best])
-            to_mean = _ratio(points[place] / mean, values[:, place], means)
+                few = min(measure.behind[place], measure.behind[best])
+                to_best = _ratio(points[place] / points[best], values[:, place], values[:, best], few)
+            to_mean = _ratio(points[place] / mean, values[:, place], means, measure.behind[told].min())
             rates[place] = GroupRate(rates[place].name, rates[place].rate, rates[place].subjects, to_best, to_mean)
     return GroupRates(measure.name, measure.says, rates[-1], rates[:-1])
 
@@ -172,14 +177,26 @@ def _geometric(values: np.ndarray) -> np.ndarray:
     return mean
 
 
-def _ratio(point: float, values: np.ndarray, others: np.ndarray) -> Ratio:
+def _ratio(point: float, values: np.ndarray, others: np.ndarray, subjects: int) -> Ratio:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = values / others
-    return Ratio(float(point), *_ends(np.where(np.isfinite(ratios), ratios, np.nan)))
+    return Ratio(float(point), *_ends(np.where(np.isfinite(ratios), ratios, np.nan), subjects))
 
 
-def _ends(values: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-    return interval(values) or (None, None)
+def _ends(values: np.ndarray, subjects: int) -> tuple[float, float] | tuple[None, None]:
+    """Returns the ends of the 95% interval, None where too many resamples had no value (NaN).
+
+    subjects: behind the values. Of few subjects the middle 95% of resamples is too narrow; more of them are then taken,
+    as many as Student's t asks (Hesterberg's expanded percentile interval).
+    """
+    known = values[~np.isnan(values)]
+    if subjects < 2 or len(known) < len(values) / 2:
+        return None, None
+    z, free = _NORMAL.inv_cdf(0.975), subjects - 1
+    student = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+    tail = _NORMAL.cdf(-student * math.sqrt(subjects / free))
+    low, high = np.quantile(known, (tail, 1 - tail))
+    return float(low), float(high)
 
 
 def measure_single(

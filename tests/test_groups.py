@@ -38,13 +38,13 @@ def mean_of(rates):
 MISSED = (0.1, 0.2, 0.4)
 
 
-def world_of_misses(random):
-    """Returns rates of 120 subjects a group with six trials each; some are hard as a whole, as people are."""
-    members = np.repeat(np.arange(3), 120)
+def world_of_misses(random, each=120, trials=6):
+    """Returns the rates of three groups with so many subjects; some are hard as a whole, as people are."""
+    members = np.repeat(np.arange(3), each)
     true = np.asarray(MISSED)[members]
     hard = random.beta(8 * true, 8 * (1 - true))
-    whose = np.repeat(np.arange(360), 6)
-    return singly(random.random(len(whose)) < hard[whose], whose, members[whose], 360)
+    whose = np.repeat(np.arange(3 * each), trials)
+    return singly(random.random(len(whose)) < hard[whose], whose, members[whose], 3 * each)
 
 
 def test_intervals_contain_the_planted_rates_and_ratios_about_95_times_in_100():
@@ -148,11 +148,11 @@ def test_listed_pairs_alone_are_the_trials_where_the_subjects_are_not_known():
 
 
 def test_a_small_group_is_shown_as_too_small_and_is_in_no_ratio():
-    members = np.r_[np.zeros(100), np.ones(100), np.full(29, 2)].astype(int)
-    made = singly(np.ones(229, dtype=bool), np.arange(229), members, 229)
+    members = np.r_[np.zeros(100), np.ones(100), np.full(9, 2)].astype(int)
+    made = singly(np.ones(209, dtype=bool), np.arange(209), members, 209)
 
-    assert made.groups[2].lacks == "too small: 29 subjects, 29 errors of 29"
-    assert made.groups[2].as_json()["value"] is None and made.groups[2].as_json()["trials"] == 29
+    assert made.groups[2].lacks == "too small: 9 subjects, 9 errors of 9"
+    assert made.groups[2].as_json()["value"] is None and made.groups[2].as_json()["trials"] == 9
     assert [one.name for one in made.told] == ["A", "B"]
     assert made.groups[2].to_best is None
 
