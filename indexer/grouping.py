@@ -113,7 +113,7 @@ def _column(name: str, columns: Sequence[Mapping[str, str]], there: Sequence[str
     if name in there or not colon:
         column, width = name, ""
     if column not in there:
-        told = f"columns: {', '.join(there)}" if there else "it has none of its own"
+        told = f"columns: {', '.join(there)}" if there else "it has none of its own; for pairs --about gives them"
         raise InputError(f"--by {name!r}: {named} has no such column{nearest(column, list(there))} ({told})")
     values = [None if (value := one.get(column, "").strip()).lower() in MISSING else value for one in columns]
     if width:

@@ -73,7 +73,6 @@ def remarks_on(
         told.append(
             f"{beyond} of {len(candidates)} candidates lie beyond the cut-off, FPIR {cut_off}; none is left out."
         )
-    told += _warn_of_groups(candidates)
     if sampled is not None:
         told.append(
             "By chance: how many people who are not in this gallery get one this close, as seen with "
@@ -82,7 +81,7 @@ def remarks_on(
     return told
 
 
-def _warn_of_groups(candidates: Sequence[Candidate]) -> list[str]:
+def warn_of_groups(candidates: Sequence[Candidate]) -> list[str]:
     """Returns one sentence for each group whose members, when they are not in the gallery, get a candidate as near as
     these much more often than the mean of groups."""
     found: dict[tuple[str, str], list[Candidate]] = {}

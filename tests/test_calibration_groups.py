@@ -82,11 +82,13 @@ def test_a_lead_warns_where_its_candidates_group_is_above_the_mean(indexed_home,
     with SearchSession(indexed_home.path, indexed_home.sheriff.read_text().strip(), request) as session:
         lead = session.search(probe, k=3)
 
-    (warning,) = [one for one in lead.remarks if one.startswith("Warning")]
+    (warning,) = lead.warnings
+    assert lead.as_json()["warnings"] == [warning]
     assert warning.startswith("Warning for rank 1, 2, 3: the gallery's list states 'A' as camera.")
     assert f"times the mean of groups (told from {FACTOR} on)" in warning
     assert [one["groups_above_mean"][0]["group"] for one in lead.as_json()["candidates"]] == ["A"] * 3
-    assert "the gallery&#39;s list states &#39;A&#39; as camera" in render_lead_sheet(lead, None, [None] * 3)
+    sheet = render_lead_sheet(lead, None, [None] * 3)
+    assert 'role="note">Warning for rank 1, 2, 3: the gallery&#39;s list states &#39;A&#39; as camera' in sheet
     assert ledger_of(indexed_home, limit=1)[0]["body"]["answer"]["calibration_groups"] == sealed["seal"]
 
 

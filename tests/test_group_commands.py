@@ -145,7 +145,7 @@ def test_columns_that_cannot_be_are_refused_before_work_begins(home, lab, faces,
 @pytest.mark.parametrize(
     ("head", "row", "says"),
     [
-        (("fotos", "kind"), ("a", "A"), "has neither a column 'photo' nor 'subject'; did you mean 'photo'?"),
+        (("fotos", "kind"), ("a", "A"), "has neither a column 'photo' nor 'subject'; did you mean 'fotos'?"),
         (("subject", "kind"), ("Nobody", "A"), "says nothing of any of the 24 photos"),
     ],
 )
