@@ -97,7 +97,7 @@ class Lead:
 
     @property
     def warnings(self) -> list[str]:
-        """Of groups, as the gallery's list states them, that get false positives as near much more often than others."""
+        """Of groups, as the gallery's list states them, that get false positives as near much more often."""
         return warn_of_groups(self.candidates)
 
     def as_json(self) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def test_a_lead_warns_where_its_candidates_group_is_above_the_mean(indexed_home,
 def test_groups_are_asked_for_carried_to_the_next_version_and_ended(indexed_home):
     gallery = Gallery(indexed_home.path, "county")
     tester = indexed_home.path.parent / "tester.credential"
-    add = ("tenant", "add", "Tester", "--kind", "independent-tester", "--gallery", "county", "--may", "evaluate")
+    add = ("tenant", "add", "Tester", "--kind", "research", "--gallery", "county", "--may", "evaluate")
     done(indexed_home.run(*add, "--person", "A. Kim", "--save-credential", tester, credential=indexed_home.operator))
 
     def calibrate(*by):

@@ -22,7 +22,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 def licensed(home: Home) -> Path:
     credential = home.path.parent / "lab.credential"
-    add = ("tenant", "add", "Lab", "--kind", "independent-tester", "--gallery", "county", "--may", "evaluate")
+    add = ("tenant", "add", "Lab", "--kind", "research", "--gallery", "county", "--may", "evaluate")
     done(home.run(*add, "--person", "T. Ester", "--save-credential", credential, credential=home.operator))
     return credential
 
