@@ -123,5 +123,12 @@ def test_groups_are_asked_for_carried_to_the_next_version_and_ended(indexed_home
     done(calibrate())
     assert read_groups(gallery.version()).about == carried.about
 
+    # A list that no longer states the column does not keep a version from being published.
+    gone = {name: value for name, value in carried.about.items() if name != "seal"} | {"by": ["camera"]}
+    write_sealed(gallery.version().folder / CALIBRATION_GROUPS, gone)
+    done(indexed_home.run(*stricter[:-1], "min_sharpness=9", credential=indexed_home.operator))
+    assert "has no such column" in read_groups(gallery.version()).about["lacks"]
+    assert "No groups: --by 'camera': gallery 'county' has no such column" in done(calibrate()).out
+
     done(calibrate("--by", "none"))
     assert read_groups(gallery.version()) is None
