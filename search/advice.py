@@ -95,6 +95,6 @@ def warn_of_groups(candidates: Sequence[Candidate]) -> list[str]:
         told.append(
             f"Warning for rank {ranks}: the gallery's list states {group!r} as {by}. Of people of that group who are "
             f"not in this gallery {first.rate.share} get one as close as rank {listed[0].rank}: {first.times:.1f} "
-            f"times the mean of groups (told from {FACTOR} on)."
+            f"times the mean of groups (warned of above {FACTOR} times)."
         )
     return told

@@ -85,7 +85,7 @@ def test_a_lead_warns_where_its_candidates_group_is_above_the_mean(indexed_home,
     (warning,) = lead.warnings
     assert lead.as_json()["warnings"] == [warning]
     assert warning.startswith("Warning for rank 1, 2, 3: the gallery's list states 'A' as camera.")
-    assert f"times the mean of groups (told from {FACTOR} on)" in warning
+    assert f"times the mean of groups (warned of above {FACTOR} times)" in warning
     assert [one["groups_above_mean"][0]["group"] for one in lead.as_json()["candidates"]] == ["A"] * 3
     sheet = render_lead_sheet(lead, None, [None] * 3)
     assert 'role="note">Warning for rank 1, 2, 3: the gallery&#39;s list states &#39;A&#39; as camera' in sheet
