@@ -32,23 +32,37 @@ LARGER = 10
 
 @click.command(context_settings=CONTEXT)
 @click.argument("name", metavar="GALLERY")
+@click.option(
+    "--by",
+    metavar="COLUMNS",
+    help="Tell groups apart by columns of the gallery's list, such as sex,race or age:10, from now on; 'none' ends it.",
+)
 @case_options
 @credential_option
 @as_json
 @click.pass_context
-def calibrate(context: click.Context, name: str, credential_file: Path | None, as_json: bool, **about: Any) -> None:
+def calibrate(
+    context: click.Context, name: str, by: str | None, credential_file: Path | None, as_json: bool, **about: Any
+) -> None:
     """Tell how often people who are not in a gallery get a candidate that near, at its size and at ten times it.
 
     A sample of the gallery's own faces is searched, each with its subject left out. Publishing does this for every
     version; for one that has none it is done here and kept. Needs a licence to evaluate.
 
+    With --by it is done for each group, too, and for every later version: a lead then warns where people of a
+    candidate's group get a candidate that near much more often than the mean of groups. Nobody's group is guessed from
+    a face.
+
     \b
     Example:
+      afterfact evaluate calibrate county --by sex,race --case EVAL-2026-1 --purpose testing
       afterfact evaluate calibrate county --case EVAL-2026-1 --purpose testing
     """
     from access.gate import Gate, Request
+    from evaluation.calibrate_groups import print_groups, set_groups, tell_groups
     from indexer.calibrating import write_calibration
     from indexer.calibration import read_calibration
+    from indexer.calibration_groups import read_groups
     from indexer.gallery import CALIBRATION, Gallery
     from indexer.gallery_cache import present_files
 
@@ -62,17 +76,30 @@ def calibrate(context: click.Context, name: str, credential_file: Path | None, a
         write_calibration(version.folder, files, version.model.dimension, name, version.number)
     calibration = read_calibration(version, files.get(CALIBRATION))
     assert calibration is not None
+    if by is not None:
+        set_groups(gallery, version, files, by)
+    groups = read_groups(version)
+    levels = _levels(files, version.model.dimension, calibration)
     told = {
         **{one: calibration.about[one] for one in ("gallery", "version", "faces", "subjects", "without_subject")},
         **{one: calibration.about[one] for one in ("probes", "seed")},
-        "levels": _levels(files, version.model.dimension, calibration),
+        "levels": levels,
+        "by": groups.about["by"] if groups else None,
+        "groups": tell_groups(groups, levels) if groups else [],
     }
-    body = {"outcome": "CALIBRATED", "gallery_version": version.number, "calibration": calibration.about["seal"]}
+    body = {
+        "outcome": "CALIBRATED",
+        "gallery_version": version.number,
+        "calibration": calibration.about["seal"],
+        **({"by": groups.about["by"], "calibration_groups": groups.about["seal"]} if groups else {}),
+    }
     receipt = gate.answer(permit, body, None)
     if as_json:
         print_json({**told, "entry": receipt.number, "head": receipt.head})
     else:
         _print_told(told, calibration)
+        if groups:
+            print_groups(groups, told["groups"])
         click.echo(f"Ledger entry {receipt.number}, head {receipt.head}")
     gate.handed_out()
 

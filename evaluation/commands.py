@@ -35,6 +35,10 @@ _SHARED = (
     click.option("--offence", help="The offence, where your licence requires it."),
     click.option("--basis", help="The ground: see configs/bases.yaml, where your licence requires it."),
     click.option("--reference", help="Contract, order or report number, where your licence requires it."),
+    click.option(
+        "--by", metavar="COLUMNS", help="Tell groups apart by these columns of the list, such as sex,race or age:10."
+    ),
+    click.option("--at", metavar="CUT-OFF", help="One cut-off for all groups: a rate such as 0.1%, or a distance."),
     click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Decides splits and resamples."),
     click.option("--out", type=_PATH, help="The folder to write into, new or empty. Default: evaluation-ENTRY here."),
     click.option("--quiet", is_flag=True, help="No progress on standard error."),
@@ -81,24 +85,30 @@ evaluate.add_command(calibrate)
 @evaluate.command()
 @click.argument("pairs_file", metavar="PAIRS", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--root", type=_PATH, help="Folder that the pairs' photos start from. Default: the list's own.")
+@click.option("--about", type=_PATH, help="A list with photo or subject, and the columns that --by names.")
 @_shared
 @click.pass_context
-def verification(context: click.Context, pairs_file: Path, root: Path | None, **given: Any) -> None:
+def verification(context: click.Context, pairs_file: Path, root: Path | None, about: Path | None, **given: Any) -> None:
     """Measure how often two photos of a person are taken for two people, and two people for one.
 
     PAIRS is LFW's pairs.txt, or a CSV list with the columns photo_a, photo_b and same (1 or 0); subject_a, subject_b
-    and fold where they are known. Accuracy over folds, FNMR at FMR 1%, 0.1% and 0.01%.
+    and fold where they are known. Accuracy over folds, FNMR at FMR 1%, 0.1% and 0.01%. With --by, failure to enrol, FMR
+    and FNMR of each group, at one cut-off for all.
 
     \b
     Example:
       afterfact evaluate verification pairs.txt --root lfw --case test-1
       afterfact evaluate verification pairs.csv --case test-1 --mirrored --out first
+      afterfact evaluate verification pairs.txt --root lfw --about people.csv --by sex,race --case test-1
 
     Exit codes: 0 done, 1 error, 2 usage, 3 refused.
     """
+    from evaluation.about import describe
     from evaluation.pairs import read_pairs
 
     pairs = read_pairs(_there(pairs_file, "PAIRS"), _folder(root, "--root"))
+    if about is not None:
+        pairs = describe(pairs, about)
     _run(context, given, lambda session: session.verification(pairs))
 
 
@@ -142,7 +152,7 @@ def search(
       afterfact evaluate search archive.csv --case test-2 --non-mated 50%
       afterfact evaluate search photos --folder-subjects --case test-2
       afterfact evaluate search --gallery-list enrol.csv --probes-list probes.csv --case test-2
-      afterfact evaluate search --gallery county --case test-3
+      afterfact evaluate search --gallery county --by sex,race --case test-3
 
     Exit codes: 0 done, 1 error, 2 usage, 3 refused.
     """
@@ -229,8 +239,12 @@ def _run(context: click.Context, given: dict[str, Any], measure: Callable[[Evalu
     from evaluation.session import EvaluationSession
     from indexer.embedder import require_device
     from indexer.embedder_file import given_embedder
+    from indexer.grouping import By
 
     require_folder(given["out"])
+    if given["at"] and not given["by"]:
+        raise InputError(f"--at {given['at']} goes with --by: it is the cut-off that groups are compared at")
+    by = By.read(given["by"], given["at"]) if given["by"] else None
     stated = ("purpose", "case", "operator", "beneficiary", "offence", "basis", "reference")
     request = Request("evaluate", "", **{name: given[name] for name in stated})
     credential = read_credential(given["credential_file"])
@@ -243,6 +257,7 @@ def _run(context: click.Context, given: dict[str, Any], measure: Callable[[Evalu
         given_embedder(given["embedder"], given["mirrored"]),
         given["device"],
         given["quiet"],
+        by,
     )
     try:
         evaluation = measure(session)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,12 @@ from evaluation.samples import SUBJECTS, Sample
 from foundation.errors import InputError
 from indexer.gallery import LABELS, Gallery, GalleryError, Version, gallery_names
 from indexer.gallery_cache import present_files
-from indexer.outcomes import Outcome
+from indexer.grouping import said_of
+from indexer.outcomes import TRIED_AGAIN, Outcome
 from indexer.table import is_enrolled, open_table, read_batches
+
+NEVER_LOOKED_AT = TRIED_AGAIN | {Outcome.DUPLICATE, Outcome.OUTSIDE_ARCHIVE, Outcome.PROBE_PHOTO}
+"""Outcomes of photos that say nothing of faces: they are no failures to enrol."""
 
 READ = ("location", "photo", "subject", "encounter", "taken", "disposition", "further", "embedding")
 
@@ -29,21 +33,41 @@ def read_gallery(gallery: Gallery, version: Version) -> tuple[list[Sample], list
 
     No photo is opened. Raises InputError where no face has a subject, GalleryError.
     """
-    table = open_table(gallery, version.number)
-    if table is None:
-        raise GalleryError(f"gallery {gallery.name!r} has no table; restore it from a backup")
+    table = _table(gallery, version)
     found: list[tuple[str, Sample, Template]] = []
     for batch in read_batches(table, gallery.table, READ, is_enrolled()):
         for row in batch.to_pylist():
             if row["subject"] is not None:
-                further = json.loads(row["further"] or "{}")
-                sample = Sample(row["photo"], "", row["subject"], row["encounter"], further)
+                sample = Sample(row["photo"], "", row["subject"], row["encounter"], said_of(row))
                 embedding = np.asarray(row["embedding"], dtype=np.float32)
                 found.append((row["location"], sample, Template(Outcome.ENROLLED.value, 1, None, embedding)))
     if not found:
         raise InputError(f"no face of gallery {gallery.name!r} names a subject; it needs {SUBJECTS}, when indexed")
     found.sort(key=lambda one: one[0])
     return [sample for _, sample, _ in found], [template for *_, template in found]
+
+
+def read_enrolment(gallery: Gallery, version: Version) -> tuple[list[Sample], np.ndarray]:
+    """Returns every photo of a version that was looked at for enrolment, and whether it failed, bool (n,).
+
+    Raises GalleryError.
+    """
+    table = _table(gallery, version)
+    rows = [
+        row
+        for batch in read_batches(table, gallery.table, (*READ[:-1], "outcome"))
+        for row in batch.to_pylist()
+        if row["outcome"] not in NEVER_LOOKED_AT
+    ]
+    samples = [Sample(row["photo"], "", row["subject"], row["encounter"], said_of(row)) for row in rows]
+    return samples, np.array([row["outcome"] != Outcome.ENROLLED for row in rows], dtype=bool)
+
+
+def _table(gallery: Gallery, version: Version) -> Any:
+    table = open_table(gallery, version.number)
+    if table is None:
+        raise GalleryError(f"gallery {gallery.name!r} has no table; restore it from a backup")
+    return table
 
 
 def galleries_holding(home: Path, digests: Iterable[str]) -> list[str]:

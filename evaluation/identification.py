@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.by_group import Enrolment, searches_by_group
 from evaluation.cache import Template, stacked
 from evaluation.embedding import enrolled
 from evaluation.measured import (
@@ -29,6 +30,7 @@ from evaluation.scores import Resampling, Trials
 from evaluation.split import Split
 from evaluation.verification import told_photos
 from foundation.chart import Panel
+from indexer.grouping import Groups
 
 TARGETS = (0.1, 0.01, 0.003)
 RANKS = (1, LONGEST)
@@ -43,17 +45,28 @@ CANNOT = (
 
 
 def measure_search(
-    split: Split, templates: Sequence[Template], probe_templates: Sequence[Template], seed: int, at_indexing: Any = None
+    split: Split,
+    templates: Sequence[Template],
+    probe_templates: Sequence[Template],
+    seed: int,
+    at_indexing: Any = None,
+    groups: Groups | None = None,
+    enrolment: Enrolment | None = None,
 ) -> Measured:
     """Returns the rates of an open-set search.
 
     templates: one a photo of split.enrolled. probe_templates: one a probe of split. at_indexing: what became of the
-    gallery's photos, by outcome, where it was indexed before. Raises InputError for NaN scores.
+    gallery's photos, by outcome, where it was indexed before. groups: of split.samples, to tell apart. enrolment: what
+    was to be enrolled, where that is more than split.enrolled. Raises InputError for NaN scores, and for a cut-off that
+    groups cannot be compared at.
     """
     numbers = number_subjects([one.subject for one in split.samples])
     held = np.array([enrolled(one) for one in templates], dtype=bool)
     rows = split.enrolled[held]
-    searches = search_all(stacked(templates)[held], numbers[rows], stacked(probe_templates), numbers[split.probes])
+    made = stacked([*templates, *probe_templates])
+    embeddings = np.full((len(split.samples), made.shape[1]), np.nan, dtype=np.float32)
+    embeddings[rows], embeddings[split.probes] = made[: len(held)][held], made[len(held) :]
+    searches = search_all(embeddings[rows], numbers[rows], embeddings[split.probes], numbers[split.probes])
     resampling = Resampling(int(numbers.max()) + 1, seed)
     whose = numbers[split.probes]
     mated = split.mated
@@ -64,6 +77,9 @@ def measure_search(
         for within in RANKS
     }
     at = {within: rates_at(one, wrong, TARGETS, resampling) for within, one in right.items()}
+    if groups is not None and enrolment is None:
+        enrolment = Enrolment(~held, numbers[split.enrolled], groups.part(split.enrolled))
+    by_group = searches_by_group(groups, split, numbers, embeddings, searches, enrolment, TARGETS, seed)
     result = {
         "kind": "search",
         "split": split.says,
@@ -87,15 +103,16 @@ def measure_search(
             for within, listed in at.items()
             for aim, rate in zip(TARGETS, listed, strict=True)
         ],
+        **by_group.result,
         "resamples": resampling.repeats,
         "seed": seed,
     }
     return Measured(
         title="Search: one photo against a gallery",
-        summary=_summary(result, ranks, at),
+        summary=[*_summary(result, ranks, at), *by_group.summary],
         samples=split.samples,
         result=result,
-        sections=[_rank_section(ranks), _threshold_section(at, result)],
+        sections=[_rank_section(ranks), _threshold_section(at, result), *by_group.sections],
         panels=_panels(ranks, right[LONGEST], wrong, searches, mated),
         columns=[
             *("probe", "subject", "encounter", "mated", "outcome", "rank", "mate_distance", "other_distance"),
@@ -103,7 +120,7 @@ def measure_search(
         ],
         scores=_scores(split, probe_templates, searches),
         worst=_worst(split, searches, rows),
-        cannot=CANNOT,
+        cannot=[*CANNOT, *by_group.cannot],
     )
 
 

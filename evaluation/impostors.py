@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.scores import Trials
+from evaluation.scores import Compared
 
 NEAREST = 0.03  # the share listed; a threshold for a false match rate of 1% lies well inside, in a resample too
 MOST_PHOTOS = 10_000  # beyond it, this many are drawn: 50 million comparisons
@@ -12,11 +12,11 @@ BLOCK = 512
 PROBED = 400_000  # comparisons drawn to see how near the nearest share is
 
 
-def nearest_impostors(embeddings: np.ndarray, subjects: np.ndarray, count: int, seed: int) -> Trials | None:
-    """Returns the nearest comparisons of photos of different subjects, the number of all known with them.
+def nearest_impostors(embeddings: np.ndarray, subjects: np.ndarray, seed: int) -> Compared | None:
+    """Returns the nearest comparisons of photos of different subjects, with the photos of which all are meant.
 
-    embeddings: float32 (n, 128), NaN where there is none. subjects: int64 (n,), numbers below count. Returns None where
-    there are no two subjects to compare.
+    embeddings: float32 (n, 128), NaN where there is none. subjects: int64 (n,), their numbers. Returns None where there
+    are no two subjects to compare.
     """
     random = np.random.default_rng(seed)
     there = np.flatnonzero(np.isfinite(embeddings).all(axis=1))
@@ -36,8 +36,7 @@ def nearest_impostors(embeddings: np.ndarray, subjects: np.ndarray, count: int, 
         firsts.append(first + start)
         seconds.append(second + start)
     first, second = np.concatenate(firsts), np.concatenate(seconds)
-    photos = np.bincount(whose, minlength=count).astype(np.float64)
-    return Trials(distances_between(faces, first, second), whose[first], whose[second], photos)
+    return Compared(there[first], there[second], distances_between(faces, first, second), there)
 
 
 def distances_between(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -10,17 +10,18 @@ import numpy as np
 
 from evaluation.rates import FoldAccuracy, Rate
 from evaluation.samples import Sample
-from foundation.chart import Panel
+from foundation.chart import Bars, Panel
 
 
 @dataclass(frozen=True)
 class Section:
-    """One table of the page, with what it means."""
+    """One table of the page, with what it means. charts: drawn below it."""
 
     title: str
     says: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    charts: Sequence[Bars] = ()
 
 
 @dataclass(frozen=True)

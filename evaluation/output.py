@@ -13,7 +13,7 @@ from typing import Any
 
 from evaluation.measured import Error, Measured
 from evaluation.session import Evaluation
-from foundation.chart import draw_charts
+from foundation.chart import draw_bars, draw_charts
 from foundation.errors import InputError
 from foundation.files import write_whole
 from foundation.terminal import printable
@@ -106,6 +106,7 @@ def render_report(evaluation: Evaluation) -> str:
     return environment.get_template("evaluation.html").render(
         evaluation=evaluation,
         measured=measured,
+        sections=[(one, [Markup(draw_bars(chart)) for chart in one.charts]) for one in measured.sections],
         panels=[(panel.title, Markup(draw_charts([panel]))) for panel in measured.panels],
         worst=worst,
         pictures=not evaluation.galleries,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from foundation.errors import InputError
+from indexer.grouping import said_of
 from indexer.job import IndexJob
 from indexer.listing import Listing, list_archive
 from indexer.locations import photo_at, readable
@@ -65,14 +65,10 @@ def _samples(listing: Listing) -> list[Sample]:
             str(photo_at(row["location"], row["place"])),
             row["subject"],
             row["encounter"],
-            {**_given(row), **json.loads(row["further"] or "{}")},
+            said_of(row),
         )
         for row in listing.photos.to_pylist()
     ]
-
-
-def _given(row: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name in ("taken", "disposition") if (value := row[name]) is not None}
 
 
 def require_there(samples: Iterable[Sample], named: str) -> None:

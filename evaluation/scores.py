@@ -62,6 +62,27 @@ class Trials:
         return (there.sum(axis=1) ** 2 - (there**2).sum(axis=1)) / 2
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Comparisons of two photos each. first, second: int64 (n,) photos. distances: float64 (n,), infinite for none.
+
+    among: int64 photos of which all comparisons of different people are meant, and only the nearest are listed; None
+    where those listed are all.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    distances: np.ndarray
+    among: np.ndarray | None = None
+
+    def trials(self, subjects: np.ndarray) -> Trials:
+        """Returns them as trials. subjects: int64 (photos,), the number of each photo's."""
+        photos = None
+        if self.among is not None:
+            photos = np.bincount(subjects[self.among], minlength=int(subjects.max()) + 1).astype(np.float64)
+        return Trials(self.distances, subjects[self.first], subjects[self.second], photos)
+
+
 def require_numbers(distances: np.ndarray) -> None:
     """Raises InputError naming the first distance that is no number."""
     wrong = np.flatnonzero(np.isnan(distances))

@@ -11,13 +11,14 @@ from typing import Any
 import rfc8785
 
 from access.gate import Gate, Permit, Receipt, Request
+from evaluation.by_group import Enrolment
 from evaluation.cache import Cache, Template
 from evaluation.embedding import digest_samples, make_templates
-from evaluation.galleries import galleries_holding, pseudonymous, read_gallery
+from evaluation.galleries import galleries_holding, pseudonymous, read_enrolment, read_gallery
 from evaluation.identification import measure_search
 from evaluation.measured import Measured
 from evaluation.pairs import Pairs
-from evaluation.samples import Sample
+from evaluation.samples import Sample, number_subjects
 from evaluation.split import Split, given_split, require_no_twins, split_samples
 from evaluation.verification import measure_verification
 from foundation.errors import InputError
@@ -26,7 +27,8 @@ from foundation.progress import Counter
 from indexer.embedder import Embedder
 from indexer.embedder_file import GivenEmbedder
 from indexer.face import default_detector
-from indexer.gallery import Gallery
+from indexer.gallery import Gallery, Version
+from indexer.grouping import By, Groups
 from indexer.models import find_network, models_folder
 
 FEWEST_PROBES = 30
@@ -53,30 +55,42 @@ class EvaluationSession:
     """Evaluates for one requester. Nothing is returned without a decision and a ledger entry."""
 
     def __init__(
-        self, home: Path, credential: str, request: Request, seed: int, given: GivenEmbedder, device: str, quiet: bool
+        self,
+        home: Path,
+        credential: str,
+        request: Request,
+        seed: int,
+        given: GivenEmbedder,
+        device: str,
+        quiet: bool,
+        by: By | None = None,
     ) -> None:
         """request: of operation "evaluate", outside every gallery. given: what embeds, unless a gallery's own model has
-        to. device: see indexer.embedder.Embedder. quiet: whether to tell no progress."""
+        to. device: see indexer.embedder.Embedder. quiet: whether to tell no progress. by: the columns whose groups are
+        told apart."""
         if not request.outside_galleries:
             raise InputError(
                 f"an evaluation session begins outside galleries, and the request is for {request.gallery!r}"
             )
         self._home, self._credential, self._request = home, credential, request
         self._seed, self._given, self._device, self._quiet = seed, given, device, quiet
+        self._by = by
         self._gate = Gate.open(home)
 
     def verification(self, pairs: Pairs) -> Evaluation:
         """Returns the rates of pairs. Raises Refused before a photo is read, and where one is a gallery's."""
+        groups = self._groups(pairs.samples, "the list")
         permits = [self._ask("")]
         digests = self._digests(pairs.samples)
         galleries = self._touched(digests, permits)
         templates = self._templates(pairs.samples, digests, probe=False)
         shown = replace(pairs, samples=pseudonymous(pairs.samples)) if galleries else pairs
-        measured = measure_verification(shown, templates, self._seed)
+        measured = measure_verification(shown, templates, self._seed, groups)
         return self._answered(permits, measured, galleries, digests, templates)
 
     def search(self, split: Split) -> Evaluation:
         """Returns the rates of searches among own photos. Raises as verification() does, InputError for twins."""
+        groups = self._groups(split.samples, "the list")
         permits = [self._ask("")]
         digests = self._digests(split.samples)
         galleries = self._touched(digests, permits)
@@ -91,6 +105,7 @@ class EvaluationSession:
             [templates[place] for place in split.enrolled.tolist()],
             [templates[place] for place in split.probes.tolist()],
             self._seed,
+            groups=groups,
         )
         every = [templates.get(place, Template("")) for place in range(len(split.samples))]
         return self._answered(permits, measured, galleries, digests, every)
@@ -98,8 +113,10 @@ class EvaluationSession:
     def gallery_alone(self, name: str, non_mated: float) -> Evaluation:
         """Returns the rates of searches among a gallery's own faces, split by the seed. No photo is opened."""
         permits = [self._ask(name)]
-        version = Gallery(self._home, name).version()
-        samples, templates = read_gallery(Gallery(self._home, name), version)
+        gallery = Gallery(self._home, name)
+        version = gallery.version()
+        samples, templates = read_gallery(gallery, version)
+        groups, enrolment = self._gallery_groups(gallery, version, samples)
         split = split_samples(pseudonymous(samples), non_mated, self._seed, f"gallery {name!r}")
         measured = measure_search(
             split,
@@ -107,6 +124,8 @@ class EvaluationSession:
             [templates[place] for place in split.probes.tolist()],
             self._seed,
             version.about["outcomes"],
+            groups,
+            enrolment,
         )
         return self._answered(permits, measured, [name], [], [], version.about["model"])
 
@@ -124,6 +143,7 @@ class EvaluationSession:
         self._given = GivenEmbedder(model, network=find_network(model, models_folder(self._home)))
         samples, templates = read_gallery(gallery, version)
         split = given_split(samples, probes, strangers, "the lists", outside=False)
+        groups, enrolment = self._gallery_groups(gallery, version, split.samples)
         probed = split.samples[len(samples) :]
         digests = self._digests(probed)
         if name in galleries_holding(self._home, digests):
@@ -133,7 +153,8 @@ class EvaluationSession:
         others = self._touched(digests, permits)
         made = self._templates(probed, digests, probe=True)
         shown = replace(split, samples=pseudonymous(split.samples))
-        measured = measure_search(shown, templates, made, self._seed, version.about["outcomes"])
+        indexed = version.about["outcomes"]
+        measured = measure_search(shown, templates, made, self._seed, indexed, groups, enrolment)
         return self._answered(permits, measured, [name, *others], [], [], version.about["model"])
 
     def handed_out(self) -> None:
@@ -142,6 +163,21 @@ class EvaluationSession:
 
     def _ask(self, gallery: str) -> Permit:
         return self._gate.ask(self._credential, replace(self._request, gallery=gallery))
+
+    def _groups(self, samples: Sequence[Sample], named: str) -> Groups | None:
+        return None if self._by is None else self._by.groups([one.columns for one in samples], named)
+
+    def _gallery_groups(
+        self, gallery: Gallery, version: Version, samples: Sequence[Sample]
+    ) -> tuple[Groups | None, Enrolment | None]:
+        """Returns the groups of samples, and what was to be enrolled, which is more than what a gallery searches."""
+        if self._by is None:
+            return None, None
+        listed, failed = read_enrolment(gallery, version)
+        both = self._by.groups([one.columns for one in [*samples, *listed]], f"gallery {gallery.name!r}")
+        numbers = number_subjects([one.subject for one in listed])
+        enrolment = Enrolment(failed, numbers, both.part(slice(len(samples), None)))
+        return both.part(slice(len(samples))), enrolment
 
     def _touched(self, digests: Sequence[str], permits: list[Permit]) -> list[str]:
         """Asks for leave for every gallery that holds some of these photos, and returns their names.

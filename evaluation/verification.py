@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.by_group import pairs_by_group
 from evaluation.cache import Template, stacked
 from evaluation.impostors import distances_between, nearest_impostors
 from evaluation.measured import (
@@ -28,6 +29,7 @@ from evaluation.pairs import Pairs
 from evaluation.rates import FoldAccuracy, Rate, curve, fold_accuracy, rates_at
 from evaluation.scores import Resampling, Trials
 from foundation.chart import Panel
+from indexer.grouping import Groups
 
 TARGETS = (0.01, 0.001, 0.0001)
 WORST = 10
@@ -40,8 +42,13 @@ CANNOT = (
 )
 
 
-def measure_verification(pairs: Pairs, templates: Sequence[Template], seed: int) -> Measured:
-    """Returns the error rates of pairs; templates: one a sample of theirs. Raises InputError for NaN scores."""
+def measure_verification(
+    pairs: Pairs, templates: Sequence[Template], seed: int, groups: Groups | None = None
+) -> Measured:
+    """Returns the error rates of pairs. templates: one a sample of theirs. groups: of the samples, to tell apart.
+
+    Raises InputError for NaN scores, and for a cut-off that groups cannot be compared at.
+    """
     embeddings = stacked(templates)
     resampling = Resampling(int(pairs.subjects.max()) + 1, seed)
     distances = distances_between(embeddings, pairs.first, pairs.second)
@@ -49,10 +56,11 @@ def measure_verification(pairs: Pairs, templates: Sequence[Template], seed: int)
     accuracy = fold_accuracy(trials, pairs.same, pairs.folds, resampling) if pairs.fold_count > 1 else None
     right = _chosen(trials, pairs.same)
     wrong = {LISTED: _chosen(trials, ~pairs.same & np.isfinite(distances))}
-    if pairs.named:
-        found = nearest_impostors(embeddings, pairs.subjects, resampling.subjects, seed)
-        wrong |= {ALL: found} if found is not None else {}
+    found = nearest_impostors(embeddings, pairs.subjects, seed) if pairs.named else None
+    if found is not None:
+        wrong[ALL] = found.trials(pairs.subjects)
     rates = {whose: rates_at(right, them, TARGETS, resampling) for whose, them in wrong.items()}
+    by_group = pairs_by_group(groups, pairs, templates, distances, found, TARGETS, seed)
     missing = ~np.isfinite(distances)
     result = {
         "kind": "verification",
@@ -70,15 +78,20 @@ def measure_verification(pairs: Pairs, templates: Sequence[Template], seed: int)
             for whose, listed in rates.items()
             for aim, rate in zip(TARGETS, listed, strict=True)
         ],
+        **by_group.result,
         "resamples": resampling.repeats,
         "seed": seed,
     }
     return Measured(
         title="Verification: one photo against one",
-        summary=_summary(result, accuracy, rates),
+        summary=[*_summary(result, accuracy, rates), *by_group.summary],
         samples=pairs.samples,
         result=result,
-        sections=[_accuracy_section(accuracy, pairs), _rates_section(rates, int((missing & pairs.same).sum()))],
+        sections=[
+            _accuracy_section(accuracy, pairs),
+            _rates_section(rates, int((missing & pairs.same).sum())),
+            *by_group.sections,
+        ],
         panels=_panels(right, wrong),
         columns=[
             *("photo_a", "photo_b", "subject_a", "subject_b", "same", "fold", "distance", "outcome_a", "outcome_b"),
@@ -86,7 +99,7 @@ def measure_verification(pairs: Pairs, templates: Sequence[Template], seed: int)
         ],
         scores=_scores(pairs, templates, distances),
         worst=_worst(pairs, distances),
-        cannot=CANNOT,
+        cannot=[*CANNOT, *by_group.cannot],
     )
 
 

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 720, 260, 70, 40, 45
+NAMES, VALUES, NAMES_TOP, BAR, LONGEST_NAME = 190, 70, 46, 24, 30  # of a chart of bars
 DASHES = ("", "6 3", "2 3")
 COLOURS = ("#1f6fb4", "#c4562b", "#3a8a4d")
 
@@ -31,6 +32,27 @@ class Panel:
     low: float = 0.0
 
 
+@dataclass(frozen=True)
+class Bar:
+    """One line of a Bars chart. value: a share, None where text stands in its place. low, high: of its interval."""
+
+    name: str
+    text: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Shares side by side, each with its interval as a bar. log: for a logarithmic axis. whole: drawn as a line."""
+
+    title: str
+    bars: Sequence[Bar]
+    log: bool = False
+    whole: float | None = None
+
+
 def write_charts(path: Path, panels: Sequence[Panel]) -> None:
     """Writes the panels below one another as one SVG file."""
     path.write_text(draw_charts(panels) + "\n", encoding="utf-8")
@@ -49,6 +71,62 @@ def draw_charts(panels: Sequence[Panel]) -> str:
     return "\n".join([*parts, "</svg>"])
 
 
+def draw_bars(chart: Bars) -> str:
+    """Returns the shares below one another as SVG."""
+    ends = [one for bar in chart.bars for one in (bar.low, bar.value, bar.high) if one is not None]
+    ends += [] if chart.whole is None else [chart.whole]
+    positive = [one for one in ends if one > 0]
+    log = chart.log and bool(positive)
+    axis = Panel(chart.title, "", "", {}, {}, log="x" if log else "", share="x")
+    across = _ticks(positive if log else ends, "x", axis, 0.0)
+    first, last = (math.log10(one) if log else one for one in (across[0], across[-1]))
+    height = NAMES_TOP + BAR * len(chart.bars) + 24
+
+    def place(share: float) -> float:
+        here = math.log10(max(share, across[0])) if log else share
+        return NAMES + (WIDTH - VALUES - NAMES) * (here - first) / (last - first)
+
+    title = escape(chart.title, quote=True)
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}" '
+        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>',
+        f'<text x="0" y="16" font-weight="bold">{title}</text>',
+    ]
+    foot = height - 22
+    for tick in across:
+        x = place(tick)
+        out.append(f'<line x1="{x:.0f}" x2="{x:.0f}" y1="{NAMES_TOP - 6}" y2="{foot}" stroke="#ddd"/>')
+        out.append(f'<text x="{x:.0f}" y="{foot + 16}" text-anchor="middle">{_share(tick)}</text>')
+    if chart.whole is not None and (chart.whole > 0 or not log):
+        x = place(chart.whole)
+        out.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{NAMES_TOP - 6}" y2="{foot}" stroke="#111" stroke-dasharray="4 3"/>'
+        )
+        out.append(f'<text x="{x:.0f}" y="{NAMES_TOP - 10}" text-anchor="middle" fill="#111">all photos</text>')
+    for number, bar in enumerate(chart.bars):
+        y = NAMES_TOP + BAR * number + BAR / 2
+        name = bar.name if len(bar.name) <= LONGEST_NAME else bar.name[: LONGEST_NAME - 1] + "\u2026"
+        out.append(f'<text x="{NAMES - 10}" y="{y + 4:.0f}" text-anchor="end">{escape(name)}</text>')
+        if bar.value is None:
+            out.append(
+                f'<text x="{NAMES + 4}" y="{y + 4:.0f}" fill="#555" font-style="italic">{escape(bar.text)}</text>'
+            )
+            continue
+        out.append(f'<text x="{WIDTH - VALUES + 10}" y="{y + 4:.0f}">{escape(bar.text)}</text>')
+        if bar.low is not None and bar.high is not None:
+            low, high = place(bar.low), place(bar.high)
+            out.append(
+                f'<rect x="{low:.1f}" y="{y - 5:.1f}" width="{high - low:.1f}" height="10" fill="{COLOURS[0]}" '
+                'opacity=".35"/>'
+            )
+        out.append(f'<circle cx="{place(bar.value):.1f}" cy="{y:.1f}" r="4" fill="{COLOURS[0]}"/>')
+    return "\n".join([*out, "</svg>"])
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.6f}".rstrip("0").rstrip(".") + "%"
+
+
 def _drawn(panel: Panel) -> list[str]:
     points = [point for line in [*panel.lines.values(), *panel.marks.values()] for point in line]
     across = _ticks([x for x, _ in points], "x", panel, 0.0)
@@ -65,7 +143,7 @@ def _drawn(panel: Panel) -> list[str]:
         )
 
     def told(tick: float, axis: str) -> str:
-        return f"{100 * tick:.6f}".rstrip("0").rstrip(".") + "%" if axis in panel.share else f"{tick:,.10g}"
+        return _share(tick) if axis in panel.share else f"{tick:,.10g}"
 
     out = [f'<text x="{LEFT}" y="20" font-weight="bold">{escape(panel.title)}</text>']
     out += [f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 10}" text-anchor="end">{escape(panel.x)}</text>']

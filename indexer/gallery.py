@@ -33,6 +33,7 @@ INDEX_FORMAT = 2
 FACES = "faces.faiss"
 LABELS = "labels.arrow"
 CALIBRATION = "calibration.json"
+CALIBRATION_GROUPS = "calibration-groups.json"
 
 
 class GalleryError(AfterfactError):

@@ -17,7 +17,17 @@ from foundation.files import digest_file, put_file, remove_tree, sync_folder, sy
 from foundation.memory import give_back_memory
 from foundation.store_path import Place, StorePath
 from indexer.calibrating import write_calibration
-from indexer.gallery import CALIBRATION, FACES, INDEX_FORMAT, LABELS, Gallery, GalleryError, write_sealed
+from indexer.calibrating_groups import carry_groups
+from indexer.gallery import (
+    CALIBRATION,
+    CALIBRATION_GROUPS,
+    FACES,
+    INDEX_FORMAT,
+    LABELS,
+    Gallery,
+    GalleryError,
+    write_sealed,
+)
 from indexer.gallery_cache import work_folder
 from indexer.schema import LABELS as LABEL_COLUMNS
 from indexer.table import ACCOUNT, count_outcomes, is_enrolled, read_batches, table_files
@@ -36,6 +46,8 @@ def build_index(gallery: Gallery, table: Any) -> None:
             about = _build(gallery, table, built)
             for name in WRITTEN:
                 put_file(built / name, folder / name)
+            if (built / CALIBRATION_GROUPS).exists():
+                put_file(built / CALIBRATION_GROUPS, folder / CALIBRATION_GROUPS)
     else:
         if folder.exists():
             remove_tree(folder)  # no index.json: left by a crash
@@ -58,6 +70,7 @@ def _build(gallery: Gallery, table: Any, folder: Path) -> dict[str, Any]:
     write_faces(folder / FACES, labels.num_rows, dimension, vectors)
     files = {name: folder / name for name in (FACES, LABELS)}
     write_calibration(folder, files, dimension, gallery.name, about["version"])
+    carry_groups(gallery, table, folder, files, dimension)
     about["files"] = {name: _file(folder / name) for name in WRITTEN}
     return about
 

@@ -16,7 +16,18 @@ from foundation.files import digest_file
 from foundation.store_errors import StoreRefused, StoreUnavailable
 from foundation.store_path import Place
 from indexer.calibration import read_calibration
-from indexer.gallery import CALIBRATION, FACES, LABELS, Gallery, GalleryError, Version, read_sealed, sealed_text
+from indexer.calibration_groups import read_groups
+from indexer.gallery import (
+    CALIBRATION,
+    CALIBRATION_GROUPS,
+    FACES,
+    LABELS,
+    Gallery,
+    GalleryError,
+    Version,
+    read_sealed,
+    sealed_text,
+)
 from indexer.gallery_cache import files_to_check
 from indexer.models import find_network, models_folder
 from indexer.search_files import enrolled_labels, enrolled_vectors
@@ -113,8 +124,9 @@ def _model(gallery: Gallery, version: Version) -> str:
 
 def _calibration(version: Version) -> str:
     """Says what is wrong with a calibration, the publisher's or one that was made later; a version may have none."""
-    made = read_calibration(version)
-    return _spacing(version.folder / CALIBRATION, made.about) if made else ""
+    made = {CALIBRATION: read_calibration(version), CALIBRATION_GROUPS: read_groups(version)}
+    problems = [_spacing(version.folder / name, one.about) for name, one in made.items() if one]
+    return "; ".join(problem for problem in problems if problem)
 
 
 def _index_against_table(gallery: Gallery, version: Version) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from indexer.calibration_groups import FACTOR
 from indexer.quality import Quality
 
 if TYPE_CHECKING:
@@ -76,5 +77,24 @@ def remarks_on(
         told.append(
             "By chance: how many people who are not in this gallery get one this close, as seen with "
             f"{sampled:,} of its own faces, each searched without its own subject; other photos or people change it."
+        )
+    return told
+
+
+def warn_of_groups(candidates: Sequence[Candidate]) -> list[str]:
+    """Returns one sentence for each group whose members, when they are not in the gallery, get a candidate as near as
+    these much more often than the mean of groups."""
+    found: dict[tuple[str, str], list[Candidate]] = {}
+    for one in candidates:
+        for above in one.above:
+            found.setdefault((above.by, above.group), []).append(one)
+    told = []
+    for (by, group), listed in found.items():
+        first = next(one for one in listed[0].above if (one.by, one.group) == (by, group))
+        ranks = ", ".join(str(one.rank) for one in listed)
+        told.append(
+            f"Warning for rank {ranks}: the gallery's list states {group!r} as {by}. Of people of that group who are "
+            f"not in this gallery {first.rate.share} get one as close as rank {listed[0].rank}: {first.times:.1f} "
+            f"times the mean of groups (warned of above {FACTOR} times)."
         )
     return told

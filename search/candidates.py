@@ -9,6 +9,7 @@ import numpy as np
 
 from foundation.errors import InputError
 from indexer.calibration import Rate
+from indexer.calibration_groups import Above
 from search.faces import GalleryFaces, Neighbour
 
 FEWEST, MOST, USUAL = 2, 50, 20  # FBI NGI-IPS policy: 2 to 50 candidates, 20 by default
@@ -20,8 +21,9 @@ class Candidate:
     """One line of a candidate list. distance: Euclidean; smaller is more alike, and no distance is an identification.
 
     rate: how often people who are not in the gallery get one this near; None where the version is not calibrated.
-    place: of a photo in a zip or tar file, where its bytes are. box: of the face in its photo, upright pixels (left,
-    top, right, bottom).
+    above: those of its groups, as the gallery's list states them, that get false positives this near much more often
+    than the mean of groups. place: of a photo in a zip or tar file, where its bytes are. box: of the face in its photo,
+    upright pixels (left, top, right, bottom).
     """
 
     rank: int
@@ -37,11 +39,18 @@ class Candidate:
     place: str | None
     box: tuple[int, int, int, int]
     rate: Rate | None = None
+    above: tuple[Above, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         by_chance = self.rate.as_json() if self.rate else None
-        told = {name: value for name, value in asdict(self).items() if name != "rate"}
-        return {**told, "distance": format_distance(self.distance), "box": list(self.box), "by_chance": by_chance}
+        told = {name: value for name, value in asdict(self).items() if name not in ("rate", "above")}
+        return {
+            **told,
+            "distance": format_distance(self.distance),
+            "box": list(self.box),
+            "by_chance": by_chance,
+            "groups_above_mean": [one.as_json() for one in self.above],
+        }
 
     def beyond(self, cut_off: str | None) -> bool:
         """Whether it is to be marked: its rate is above the cut-off, or cannot be told to be below."""
@@ -103,4 +112,6 @@ def _candidate(faces: GalleryFaces, rank: int, one: Neighbour) -> Candidate:
     named = ("subject", "encounter", "taken", "disposition", "photo", "photo_digest", "row", "location", "place")
     box = (label["box_left"], label["box_top"], label["box_right"], label["box_bottom"])
     rate = faces.calibration.rate(one.distance) if faces.calibration else None
-    return Candidate(rank=rank, distance=one.distance, box=box, rate=rate, **{name: label[name] for name in named})
+    above = tuple(faces.by_group.above_mean(one.place, one.distance)) if faces.by_group else ()
+    stated = {name: label[name] for name in named}
+    return Candidate(rank=rank, distance=one.distance, box=box, rate=rate, above=above, **stated)

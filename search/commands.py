@@ -291,7 +291,7 @@ def _print_lead(lead: Lead, photo: Path) -> None:
     ]
     if rows:
         print_table(columns, rows)
-        for sentence in lead.remarks:
+        for sentence in [*lead.remarks, *lead.warnings]:
             click.echo(sentence)
     else:
         click.echo("The gallery holds no face, so there are no candidates.")

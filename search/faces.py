@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from indexer.calibration import read_calibration
+from indexer.calibration_groups import read_groups
 from indexer.gallery import CALIBRATION, FACES, LABELS, Gallery, GalleryError, Version
 from indexer.gallery_cache import drop_files, present_files
 from indexer.models import Model, ModelError, find_network, models_folder
@@ -18,10 +19,12 @@ from indexer.models import Model, ModelError, find_network, models_folder
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A gallery face near a probe. distance: Euclidean, between embeddings as the model has them."""
+    """A gallery face near a probe. distance: Euclidean, between embeddings as the model has them. place: its row in the
+    index."""
 
     distance: float
     label: dict[str, Any]
+    place: int
 
 
 SPARE = 16  # more than asked of FAISS: its float32 distances may swap two faces at the end of the list
@@ -31,7 +34,8 @@ TOGETHER = 8  # probes from which matrix products are faster: they cost as much 
 class GalleryFaces:
     """One version's faces, mapped, not read. Private to this room: search.session is the way in.
 
-    calibration: what its distances mean; None where nobody calibrated the version.
+    calibration: what its distances mean; None where nobody calibrated the version. by_group: the same for each group of
+    the gallery; None where nobody asked for it.
     Raises GalleryError where the version's model, dimension or files do not fit.
     """
 
@@ -45,6 +49,7 @@ class GalleryFaces:
         files = present_files(gallery, self.version)
         _require_sizes(self.version, files)
         self.calibration = read_calibration(self.version, files.get(CALIBRATION))
+        self.by_group = read_groups(self.version)
         import faiss
 
         # One probe is compared on one thread whatever this says: a second one only spins beside it, and takes the core
@@ -97,7 +102,8 @@ class GalleryFaces:
         vectors = self._index.reconstruct_batch(rows).astype(np.float64)
         distances = np.sqrt(((vectors - embedding.astype(np.float64)) ** 2).sum(axis=1))
         labels = self._labels.take(_as_arrow(rows)).to_pylist()
-        found = [Neighbour(float(distance), label) for distance, label in zip(distances, labels, strict=True)]
+        told = zip(distances, labels, rows.tolist(), strict=True)
+        found = [Neighbour(float(distance), label, place) for distance, label, place in told]
         return sorted(found, key=lambda one: (one.distance, one.label["location"]))
 
 

@@ -10,7 +10,7 @@ from indexer.extraction import Extraction
 from indexer.face import Face
 from indexer.locations import readable
 from indexer.quality import Quality
-from search.advice import advise, remarks_on
+from search.advice import advise, remarks_on, warn_of_groups
 from search.candidates import Candidate
 
 NOTICE = (
@@ -95,6 +95,11 @@ class Lead:
         """What the list's distances mean, in whole sentences; the mark of a list that chance gives comes first."""
         return remarks_on(self.candidates, self.sampled, self.cut_off, self.version, self.is_chance)
 
+    @property
+    def warnings(self) -> list[str]:
+        """Of groups, as the gallery's list states them, that get false positives as near much more often."""
+        return warn_of_groups(self.candidates)
+
     def as_json(self) -> dict[str, Any]:
         """Returns the lead for machines; distances are texts, as in the ledger."""
         whole = {name: value for name, value in asdict(self).items() if name not in ("probe", "candidates")}
@@ -108,4 +113,5 @@ class Lead:
             ],
             "is_chance": self.is_chance,
             "remarks": self.remarks,
+            "warnings": self.warnings,
         }

@@ -274,6 +274,7 @@ class SearchSession:
             "gallery_version": gallery.version.number,
             "gallery_seal": about["seal"],
             "calibration": gallery.calibration.about["seal"] if gallery.calibration else None,
+            "calibration_groups": gallery.by_group.about["seal"] if gallery.by_group else None,
             "model": gallery.version.model_digest,
             "faces_searched": len(gallery) if outcome == "CANDIDATES" else 0,
             "faces_in_probe": len(extraction.faces),

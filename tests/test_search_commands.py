@@ -58,11 +58,11 @@ def test_the_json_holds_everything_and_distances_as_texts(search, probe):
     assert set(told) == {
         *("file", "outcome", "report", "notice", "probe", "candidates", "by", "gallery", "version", "published"),
         *("faces_searched", "model", "tenant", "kind", "person", "case", "purpose", "time", "entry", "head"),
-        *("beneficiary", "basis", "distances", "sampled", "cut_off", "is_chance", "remarks"),
+        *("beneficiary", "basis", "distances", "sampled", "cut_off", "is_chance", "remarks", "warnings"),
     }
     assert set(told["candidates"][0]) == {
         *("rank", "distance", "subject", "encounter", "taken", "disposition", "photo", "photo_digest"),
-        *("row", "location", "place", "box", "by_chance", "beyond_cut_off"),
+        *("row", "location", "place", "box", "by_chance", "beyond_cut_off", "groups_above_mean"),
     }
     assert [one["rank"] for one in told["candidates"]] == [1, 2, 3]
     assert all(re.fullmatch(r"\d\.\d{4}", one["distance"]) for one in told["candidates"])

@@ -17,9 +17,11 @@ from indexing import index_archive, rows_of
 from killing import HANG_SECONDS, start_index
 from object_stores import BUSY, EXPIRED, Proxy
 
+from evaluation.calibrate_groups import set_groups
 from foundation.gallery_place import ADDRESS, galleries_of
 from foundation.object_store import open_store
 from indexer.accounting import AccountingError
+from indexer.calibration_groups import read_groups
 from indexer.gallery import FACES, Gallery, GalleryError
 from indexer.gallery_cache import present_files
 from indexer.publish import publish_run, settle_run
@@ -75,12 +77,16 @@ def test_index_search_rollback_verify_by_the_real_commands(s3, indexed, drawn, c
     assert (home.path / "cache").stat().st_mode & 0o777 == 0o700
     there = cached(gallery)
     assert there == {one["digest"] for one in gallery_files(gallery)}
+    set_groups(gallery, gallery.version(), present_files(gallery, gallery.version()), "disposition")
     second = ask("gallery", "requalify", "county", "--limit", "min_sharpness=90")
     assert second["version"] > first["version"]
+    (carried,) = read_groups(gallery.version()).groupings
+    assert len(carried["codes"]) == gallery.version().about["faces"] < first["faces"]
     ask(*search, credential=home.sheriff)
     assert not there & cached(gallery), "what was fetched of a version that is no more the present one is dropped"
     third = ask("gallery", "rollback", "county", first["version"], "--reason", "too sharp")
     assert third["faces"] == first["faces"]
+    assert len(read_groups(gallery.version()).groupings[0]["codes"]) == first["faces"]
     assert ask(*search, credential=home.sheriff)[0]["candidates"][0] == lead["candidates"][0]
     assert len(ask("gallery", "versions", "county")) == 3
     checked = ask("gallery", "verify", "county")
