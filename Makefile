@@ -34,8 +34,8 @@ $(READY): requirements/pins.txt requirements/tools.txt setup.py pyproject.toml
 demo: $(READY) ## Take the guided tour: draw an archive, index, search, a moratorium, verify
 	$(BIN)/afterfact demo tour demo-home
 
-test: $(READY) ## Run the tests (real photos from AFTERFACT_DATA, skipped where absent)
-	$(BIN)/python -m pytest
+test: $(READY) ## Run the tests on every core (real photos from AFTERFACT_DATA, skipped where absent)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-kill: $(READY) ## Run the slow tests: many kills, many runs at once
 	$(BIN)/python -m pytest tests/slow

