@@ -64,3 +64,9 @@ def content_of(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def rows_anywhere(gallery: Gallery) -> dict[str, dict[str, Any]]:
+    """Returns a gallery's rows by photo, without what differs from run to run and from archive to archive."""
+    own = ("location", "place", "modified", "row", "run", "duplicate_of")
+    return {name: {key: row[key] for key in row if key not in own} for name, row in rows_of(gallery).items()}

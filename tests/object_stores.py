@@ -33,13 +33,14 @@ class S3Server:
 
     port: int
     proves_who_asks: bool
+    host: str = HOST
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def environment(self, port: int | None = None) -> dict[str, str]:
         """port: a proxy's."""
         return {
             **KEYS,
-            "AWS_ENDPOINT_URL": f"http://{HOST}:{port or self.port}",
+            "AWS_ENDPOINT_URL": f"http://{self.host}:{port or self.port}",
             "AWS_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull,
@@ -56,45 +57,56 @@ class S3Server:
             secret_key=KEYS["AWS_SECRET_ACCESS_KEY"],
             region="us-east-1",
             scheme="http",
-            endpoint_override=f"{HOST}:{self.port}",
+            endpoint_override=f"{self.host}:{self.port}",
             allow_bucket_creation=True,
         ).create_dir(name)
         return f"s3://{name}"
 
 
+def upload(folder: Path, url: str) -> str:
+    """Writes the files of a folder below a URL, which is returned."""
+    from foundation.object_store import open_store
+
+    store = open_store(url)
+    for one in folder.rglob("*"):
+        if one.is_file():
+            store.write(str(one.relative_to(folder)), one.read_bytes())
+    return url
+
+
 @contextlib.contextmanager
-def running_s3_server() -> Iterator[S3Server]:
-    """Starts a server of its own and ends it."""
+def running_s3_server(host: str = HOST) -> Iterator[S3Server]:
+    """Starts a server of its own and ends it. host: the address that it is reached at."""
     real = os.environ.get("AFTERFACT_S3_SERVER")
-    port = _free_port()
+    port = _free_port(host)
     with tempfile.TemporaryDirectory(prefix="afterfact-s3-") as folder:
-        command = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)]
+        command = [sys.executable, "-m", "moto.server", "-H", host, "-p", str(port)]
         environment = dict(os.environ)
         if real:
-            command = [real, "--port", f"{HOST}:{port}", "--quiet", "posix", folder]
+            command = [real, "--port", f"{host}:{port}", "--quiet", "posix", folder]
             environment |= {"ROOT_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"]}
             environment |= {"ROOT_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"]}
         with open(Path(folder).with_suffix(".log"), "wb") as log:
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
-            _wait_for(port, process, Path(log.name))
-            yield S3Server(port, bool(real))
+            _wait_for((host, port), process, Path(log.name))
+            yield S3Server(port, bool(real), host)
         finally:
             process.kill()
             process.wait()
             Path(log.name).unlink()
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     with socket.socket() as one:
-        one.bind((HOST, 0))
+        one.bind((host, 0))
         return int(one.getsockname()[1])
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(address: tuple[str, int], process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection(address, timeout=1):
             return
         time.sleep(0.05)
     raise RuntimeError(f"the S3 server did not start: {log.read_text(errors='replace')[-2000:]}")

@@ -17,7 +17,9 @@ import flinks
 import numpy as np
 import pytest
 from conftest import make_home
+from indexing import rows_anywhere
 from killing import settled, start_index
+from object_stores import running_s3_server, upload
 
 from demo.archive import draw_archive
 from indexer.gallery import Gallery, read_sealed
@@ -265,6 +267,42 @@ def test_a_worker_of_another_model_refuses_and_writes_nothing(cluster, handed_ov
     assert "install the same Afterfact there" in err
     assert segments_done(home, "other") == 0
     assert Gallery(home.path, "other").version_numbers() == []
+
+
+def test_archive_run_and_gallery_in_a_store_need_no_shared_disk(cluster, tmp_path, monkeypatch):
+    """Workers get nothing but the store's address and credentials: neither archive nor data home is theirs to open."""
+    drawn = draw_archive(
+        tmp_path / "archive", subjects=PHOTOS // 16, encounters=ENCOUNTERS, seed=12, with_spoiled=False
+    )
+    alone = make_home(tmp_path / "alone")
+    end(start(alone, drawn.list_path, "county", "--workers", 2))
+    with running_s3_server(cluster.rest.rpartition(":")[0]) as server, monkeypatch.context() as patched:
+        for name, value in server.environment().items():
+            patched.setenv(name, value)
+        restart_pools(cluster)
+        bucket = server.new_bucket()
+        stored = make_home(tmp_path / "stored", "--galleries", f"{bucket}/galleries")
+        url = upload(tmp_path / "archive", f"{bucket}/archive")
+        shutil.rmtree(tmp_path / "archive")
+        told, _ = end(start(stored, f"{url}/{drawn.list_path.name}", "county", "--", *cluster.flags))
+        ours, theirs = (rows_anywhere(Gallery(one.path, "county")) for one in (stored, alone))
+    restart_pools(cluster)
+    assert len({(one["host"], one["process"]) for one in told["done_by"]}) == 2
+    assert told["accounting"]["enrolled"] > PHOTOS // 8
+    assert ours.keys() == theirs.keys()
+    for photo, row in ours.items():
+        vectors = [one.pop("embedding") for one in (row, theirs[photo])]
+        assert row == theirs[photo]
+        assert vectors == [None, None] or np.allclose(*vectors, rtol=0, atol=1e-6)
+
+
+def restart_pools(cluster):
+    """Starts the pools of workers anew, in this test's environment."""
+    pools = range(len(cluster.hosts) if cluster.namespaces else 1)
+    for number in pools:
+        cluster.stop(f"pool-{number}")
+        flinks.start_pool(cluster, number)
+    time.sleep(5)
 
 
 def test_one_task_manager_makes_the_same_gallery(home, archive, by_local_runner, tmp_path):
