@@ -26,7 +26,7 @@ def test_the_nearest_are_those_of_a_plain_comparison_and_all_are_counted(faces, 
     embeddings, subjects = faces
     whole = every_distance(embeddings, subjects)
 
-    found = nearest_impostors(embeddings, subjects, 300, 1)
+    found = nearest_impostors(embeddings, subjects, 1).trials(subjects)
 
     listed = np.sort(found.distances)
     assert found.count == len(whole)
@@ -40,8 +40,10 @@ def test_a_photo_without_a_face_is_in_no_comparison(faces):
     embeddings = embeddings.copy()
     embeddings[:50] = np.nan
 
-    assert nearest_impostors(embeddings, subjects, 300, 1).count == len(every_distance(embeddings[50:], subjects[50:]))
+    found = nearest_impostors(embeddings, subjects, 1).trials(subjects)
+
+    assert found.count == len(every_distance(embeddings[50:], subjects[50:]))
 
 
 def test_where_there_is_one_subject_there_are_none(faces):
-    assert nearest_impostors(faces[0], np.zeros(1200, dtype=np.int64), 1, 1) is None
+    assert nearest_impostors(faces[0], np.zeros(1200, dtype=np.int64), 1) is None
