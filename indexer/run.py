@@ -134,19 +134,24 @@ class WorkerError(AfterfactError):
     """A worker's installation or host is not one that could do the run's segments."""
 
 
+def find_on_worker(model: Model, networks: Path) -> Path:
+    """Returns what find_network does. Raises WorkerError, which names the host."""
+    try:
+        return find_network(model, networks)
+    except ModelError as error:
+        raise WorkerError(
+            f"worker {socket.gethostname()} has not the run's model and did nothing; install the same Afterfact there, "
+            f"from the same pins: {error}"
+        ) from error
+
+
 def require_same_installation(run: Run, networks: Path) -> None:
     """Raises WorkerError on a worker that would make other segments than the run's, or would find no photo.
 
     networks: see indexer.models.find_network.
     """
     host = socket.gethostname()
-    try:
-        find_network(run.model, networks)
-    except ModelError as error:
-        raise WorkerError(
-            f"worker {host} has not the run's model and did nothing; install the same Afterfact there, from the same "
-            f"pins: {error}"
-        ) from error
+    find_on_worker(run.model, networks)
     ours = settings_digest(run.limits)
     if run.settings_digest != ours:
         raise WorkerError(

@@ -16,8 +16,8 @@ from indexer.embedder import Embedder
 from indexer.extractor import FaceExtractor
 from indexer.limits import Limits
 from indexer.locations import Source
-from indexer.models import Alignment, Model, find_network
-from indexer.run import Run, require_same_installation
+from indexer.models import Alignment, Model
+from indexer.run import Run, find_on_worker, require_same_installation
 from indexer.segment import (
     Segment,
     SegmentReference,
@@ -137,7 +137,7 @@ class _Embed(beam.DoFn):
         self._device = device
 
     def setup(self) -> None:
-        network = find_network(self._model, Path(self._networks))
+        network = find_on_worker(self._model, Path(self._networks))
         self._embedder = Embedder(network, model=self._model, device=self._device)
 
     def process(self, segment: Segment) -> Iterator[Segment]:

@@ -274,6 +274,8 @@ def test_archive_run_and_gallery_in_a_store_need_no_shared_disk(cluster, tmp_pat
     drawn = draw_archive(
         tmp_path / "archive", subjects=PHOTOS // 16, encounters=ENCOUNTERS, seed=12, with_spoiled=False
     )
+    for folder in ("alone", "stored"):
+        (tmp_path / folder).mkdir()
     alone = make_home(tmp_path / "alone")
     end(start(alone, drawn.list_path, "county", "--workers", 2))
     with running_s3_server(cluster.rest.rpartition(":")[0]) as server, monkeypatch.context() as patched:
