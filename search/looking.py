@@ -1,4 +1,4 @@
-"""Probes looked at: their faces found and embedded, in threads, so that one is searched while the next is decoded."""
+"""Probes looked at: their faces found in threads, so that some are embedded and searched while others are decoded."""
 
 from __future__ import annotations
 
@@ -30,13 +30,12 @@ MOST_HELPERS = 4  # beyond it the one thread that searches, records and shows is
 class Looked:
     """What a probe shows. face: the one to search with, None where there is none or it has to be chosen.
 
-    embedding: the face's, float32 (dimension,). model: the one that it was embedded with.
+    model: the one that its chip is aligned for.
     """
 
     extraction: Extraction
     face: Face | None
     model: Model
-    embedding: np.ndarray | None
 
 
 class Looker:
@@ -65,7 +64,7 @@ class Looker:
     def begin(self, probe: Path, face: int | None, model: Model) -> Future[Looked]:
         """Sets a thread to look at a probe and returns at once.
 
-        face: which of several, from 1, largest first. model: the gallery's, which the probe is embedded with.
+        face: which of several, from 1, largest first. model: the gallery's, which the probe's chip is aligned for.
         """
         assert self._threads is not None
         return self._threads.submit(self._look, str(probe), face, model)
@@ -76,6 +75,10 @@ class Looker:
         if seen.face is None or seen.model == model:
             return seen
         return self.begin(probe, face, model).result()
+
+    def embed(self, faces: list[Face], model: Model) -> np.ndarray:
+        """Returns float32 (n, dimension) embeddings: each to the last bit what it is alone, and together sooner."""
+        return self._loaded(model).embed_chips(np.stack([face.chip for face in faces]))
 
     @contextlib.contextmanager
     def extractor(self) -> Iterator[FaceExtractor]:
@@ -99,13 +102,12 @@ class Looker:
             extractor.alignment = model.chips
             extracted = extractor.begin(path, probe=True)
             try:
-                embedder = self._loaded(model)  # beside the decoding
+                self._loaded(model)  # beside the decoding
                 extraction = extracted()
             except BaseException:
                 extractor.close()  # an answer left waiting would be taken for the next probe's
                 raise
-        face = _choose(extraction, number)
-        return Looked(extraction, face, model, None if face is None else embedder.embed_chips(face.chip[None])[0])
+        return Looked(extraction, _choose(extraction, number), model)
 
     def _loaded(self, model: Model) -> Embedder:
         with self._loading:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from access.fpir import read_fpir, strictest_fpir
 from access.gate import Gate, Permit, Receipt, Refused, Request
 from foundation.errors import EXIT_CHOICE, AfterfactError, InputError
@@ -29,7 +27,8 @@ from search.faces import GalleryFaces
 from search.lead import Lead, Probe, box_of, describe_probe
 from search.looking import Looked, Looker
 
-WINDOW = 16  # probes searched in one pass over the gallery; twice as many at most are asked about ahead
+WINDOW = 32  # probes embedded and searched in one pass over the gallery
+AHEAD = 3 * WINDOW  # at most, asked about: one window is answered, one is ready, and one is being looked at
 
 
 class ProbeError(AfterfactError):
@@ -124,7 +123,7 @@ class SearchSession:
     ) -> Iterator[Lead | ProbeError]:
         """Yields the answer to each probe photo, in the order given: its lead, or why there is none.
 
-        Probes are asked about and looked at up to 2 * WINDOW ahead; each is decided on before it is decoded, and
+        Probes are asked about and looked at up to AHEAD of them together; each is decided on before it is decoded, and
         again when its answer is recorded, right before that is yielded: show it before taking the next. Raises as
         search() does for a single probe, after the answers before it; the probes after it then are not answered.
         """
@@ -138,7 +137,7 @@ class SearchSession:
         ended: Exception | None = None
         try:
             while True:
-                while ended is None and len(ahead) < 2 * WINDOW and (probe := next(left, None)) is not None:
+                while ended is None and len(ahead) < AHEAD and (probe := next(left, None)) is not None:
                     try:
                         ahead.append(self._ask(probe, k, face))
                     except Exception as error:
@@ -177,8 +176,9 @@ class SearchSession:
             except Exception as error:
                 failed = error
                 break
-        embeddings = [looked.embedding for looked in seen if looked.embedding is not None]
-        listed = iter(list_candidates_each(gallery, np.stack(embeddings), k, by) if embeddings else [])
+        faces = [looked.face for looked in seen if looked.face is not None]
+        embeddings = self._looker.embed(faces, gallery.model) if faces else None
+        listed = iter([] if embeddings is None else list_candidates_each(gallery, embeddings, k, by))
         for one, looked in zip(window, seen, strict=False):
             extraction = looked.extraction
             if extraction.digest and extraction.digest != one.permit.request.probe:
