@@ -27,8 +27,7 @@ from search.faces import GalleryFaces
 from search.lead import Lead, Probe, box_of, describe_probe
 from search.looking import Looked, Looker
 
-WINDOW = 32  # probes embedded and searched in one pass over the gallery
-AHEAD = 3 * WINDOW  # at most, asked about: one window is answered, one is ready, and one is being looked at
+WINDOW = 32  # probes embedded and searched in one pass over the gallery; twice as many at most are asked about ahead
 
 
 class ProbeError(AfterfactError):
@@ -123,7 +122,7 @@ class SearchSession:
     ) -> Iterator[Lead | ProbeError]:
         """Yields the answer to each probe photo, in the order given: its lead, or why there is none.
 
-        Probes are asked about and looked at up to AHEAD of them together; each is decided on before it is decoded, and
+        Probes are asked about and looked at up to 2 * WINDOW ahead; each is decided on before it is decoded, and
         again when its answer is recorded, right before that is yielded: show it before taking the next. Raises as
         search() does for a single probe, after the answers before it; the probes after it then are not answered.
         """
@@ -137,7 +136,7 @@ class SearchSession:
         ended: Exception | None = None
         try:
             while True:
-                while ended is None and len(ahead) < AHEAD and (probe := next(left, None)) is not None:
+                while ended is None and len(ahead) < 2 * WINDOW and (probe := next(left, None)) is not None:
                     try:
                         ahead.append(self._ask(probe, k, face))
                     except Exception as error:
