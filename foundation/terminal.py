@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,25 +103,38 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: st
     ]
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_WIDTH
     table = tabulate(
-        cells,
+        _folded(columns, cells, width),
         headers=list(columns),
         tablefmt="simple",
         disable_numparse=True,
         preserve_whitespace=True,
         colalign=sides,
-        maxcolwidths=_folded([list(columns), *cells], width) if rows else None,
     )
     click.echo("\n".join(filter(None, (title, table))))
 
 
-def _folded(lines: list[list[str]], width: int) -> list[int] | None:
-    """Returns how wide each column may be for a table to fit, the widest made narrower first; None where it fits."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    room = max(len(widths), width - GAP * (len(widths) - 1))
+def _folded(columns: Sequence[str], cells: list[list[str]], width: int) -> list[list[str]]:
+    """Returns the cells, folded where a table of them would be too wide, the widest columns first.
+
+    tabulate's own folding takes 1,223 for a number, whatever it is told, and fails.
+    """
+    named = [len(name) + GAP for name in columns]  # tabulate keeps as much room below a name
+    widths = [max([least, *map(len, column)]) for least, column in zip(named, zip(*cells, strict=True), strict=False)]
+    room = max(sum(named), width - GAP * (len(named) - 1))
     if sum(widths) <= room:
-        return None
-    widest = next(one for one in range(max(widths), 0, -1) if sum(min(each, one) for each in widths) <= room)
-    return [min(each, widest) for each in widths]
+        return cells
+    widest = next(one for one in range(max(widths), 0, -1) if sum(_at_most(widths, named, one)) <= room)
+    return [
+        [
+            cell if len(cell) <= most else "\n".join(textwrap.wrap(cell, most))
+            for cell, most in zip(line, _at_most(widths, named, widest), strict=True)
+        ]
+        for line in cells
+    ]
+
+
+def _at_most(widths: list[int], named: list[int], most: int) -> list[int]:
+    return [max(least, min(each, most)) for each, least in zip(widths, named, strict=True)]
 
 
 def _cell(value: Any) -> str:
