@@ -15,7 +15,7 @@ import click
 
 from foundation.errors import InputError
 
-PIPED_WIDTH = 120  # columns of a table where no terminal tells
+PIPED_WIDTH = 140  # columns of a table where no terminal tells
 GAP = 2  # blanks between two columns
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
