@@ -18,7 +18,7 @@ from foundation.files import digest_bytes
 from indexer.embedder import Embedder
 from indexer.extraction import TOGETHER, WORKING_SIDE
 from indexer.extractor import FaceExtractor
-from indexer.face import align_face, default_detector
+from indexer.face import cut_face, default_detector, face_landmarks
 from indexer.limits import Limits
 from indexer.photo import decode_reduced, read_photo
 from indexer.quality import measure_quality
@@ -50,12 +50,12 @@ class Budget:
             content = self.timed("read", read_photo, path, None, Limits())
             self.timed("digest", digest_bytes, content)
             decoded.append(self.timed("decode", decode_reduced, content, Limits(), WORKING_SIDE)[0])
-        found = [self.timed("detector", default_detector().first_faces, rgb) for rgb in decoded]
-        faces = [
-            self.timed("landmarks, chip and quality", align_face, rgb, one)
-            for rgb, several in zip(decoded, found, strict=True)
-            for one in several
-        ]
+        detector = default_detector()
+        copies = [self.timed("small copy", detector.copies, rgb) for rgb in decoded]
+        seen = zip(decoded, copies, strict=True)
+        found = [(rgb, self.timed("detector", detector.faces, rgb, False, copy)[0]) for rgb, copy in seen]
+        aligned = [(rgb, one, self.timed("landmarks", face_landmarks, rgb, one)) for rgb, one in found]
+        faces = [self.timed("chip and quality", cut_face, *one) for one in aligned]
         for face in faces:
             self.timed(QUALITY, measure_quality, face.detection, ANY_LANDMARKS, face.chip)
         return [face.chip for face in faces]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Sequence
 from functools import cached_property, lru_cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -90,36 +92,35 @@ class BlazeFaceDetector:
         options.log_severity_level = 3
         return onnxruntime.InferenceSession(str(converted_detector()), options, providers=["CPUExecutionProvider"])
 
-    def first_faces(self, rgb: np.ndarray) -> list[Detection]:
-        """Returns the faces of the cheapest looks that leave no room for another, largest first."""
-        picture = Image.fromarray(rgb)
-        found: list[Face] = []
-        for side in _worthwhile(picture.size):
-            found = _each_once([*found, *self._look(picture, side)])
-            if found and found[0][1][1, 0] >= ROOM * SIDE / side * max(picture.size):
+    def copies(self, rgb: np.ndarray, every_look: bool = False) -> list[np.ndarray]:
+        """Returns the copies that faces() looks at in any case."""
+        sides = _worthwhile(rgb)
+        return _copies(rgb, (sides[0], *sides[1:][-1:]) if every_look else sides[:1])
+
+    def faces(
+        self, rgb: np.ndarray, every_look: bool = False, copies: Sequence[np.ndarray] | None = None
+    ) -> list[Detection]:
+        """Returns the faces of the cheapest looks that leave no room for another, largest first; or those that every
+        look together shows."""
+        seen = self.copies(rgb, every_look) if copies is None else copies
+        found = _each_once([face for copy in seen for face in self._look(copy, rgb)])
+        for side, finer in () if every_look else pairwise(_worthwhile(rgb)):
+            if found and found[0][1][1, 0] >= ROOM * SIDE / side * max(_size(rgb)):
                 break
+            found = _each_once([*found, *self._look(*_copies(rgb, [finer]), rgb)])
         return [_as_detection(*face) for face in found]
 
-    def all_faces(self, rgb: np.ndarray) -> list[Detection]:
-        """Returns the faces that every look together shows, largest first."""
-        picture = Image.fromarray(rgb)
-        sides = _worthwhile(picture.size)
-        found = [face for side in (sides[0], *sides[1:][-1:]) for face in self._look(picture, side)]
-        return [_as_detection(*face) for face in _each_once(found)]
-
-    def _look(self, picture: Image.Image, side: int) -> list[Face]:
-        """Returns the faces in a copy whose longer side has this many pixels, in pixels of the picture."""
-        scale = side / max(picture.size)
-        size = max(1, round(scale * picture.width)), max(1, round(scale * picture.height))
-        copy = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0))
-        found = self._faces(copy, MIN_SCORE if side == SIDE else MIN_SCORE_LATER)
-        if side == SIDE and all(score < CERTAIN for score, _ in found):
+    def _look(self, copy: np.ndarray, rgb: np.ndarray) -> list[Face]:
+        """Returns the faces in a copy, in pixels of the photo."""
+        first = max(copy.shape) == SIDE
+        found = self._faces(copy, MIN_SCORE if first else MIN_SCORE_LATER)
+        if first and all(score < CERTAIN for score, _ in found):
             seen = [(_merit(face), face) for face in found]
             for quarters in (1, 2, 3):
                 for face in self._faces(np.rot90(copy, quarters), MIN_SCORE_LATER):
-                    seen.append((_merit(face), (face[0], _turned_back(face[1], quarters, size))))
+                    seen.append((_merit(face), (face[0], _turned_back(face[1], quarters, _size(copy)))))
             found = _each_once([face for _, face in sorted(seen, key=lambda one: -one[0])], sorted_already=True)
-        zoom = np.array(picture.size) / size
+        zoom = np.array(_size(rgb)) / _size(copy)
         return [(score, shape * zoom) for score, shape in found]
 
     def _faces(self, copy: np.ndarray, least: float) -> list[Face]:
@@ -164,8 +165,24 @@ def _graph(content: bytes) -> bytes:
     return build_graph(read_network(content))
 
 
-def _worthwhile(size: tuple[int, int]) -> list[int]:
-    return [side for side in LOOKS if side == SIDE or side <= LARGEST_ENLARGEMENT * max(size)]
+def _worthwhile(rgb: np.ndarray) -> list[int]:
+    return [side for side in LOOKS if side == SIDE or side <= LARGEST_ENLARGEMENT * max(_size(rgb))]
+
+
+def _copies(rgb: np.ndarray, sides: Sequence[int]) -> list[np.ndarray]:
+    """Returns copies whose longer sides have so many pixels."""
+    picture = Image.fromarray(rgb)
+    copies = []
+    for side in sides:
+        scale = side / max(picture.size)
+        size = max(1, round(scale * picture.width)), max(1, round(scale * picture.height))
+        copies.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)))
+    return copies
+
+
+def _size(pixels: np.ndarray) -> tuple[int, int]:
+    """Returns how many columns and rows."""
+    return pixels.shape[1], pixels.shape[0]
 
 
 def _one_shape_a_face(scores: np.ndarray, shapes: np.ndarray) -> list[Face]:

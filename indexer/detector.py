@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,9 +36,14 @@ class Detector(Protocol):
 
     name: str
 
-    def first_faces(self, rgb: np.ndarray) -> list[Detection]:
-        """Returns the faces of the cheapest looks that leave no room for another, largest first; rgb is uint8 (rows,
-        columns, 3)."""
+    def copies(self, rgb: np.ndarray, every_look: bool = False) -> list[np.ndarray]:
+        """Returns the small copies that faces() looks at in any case; rgb and they are uint8 (rows, columns, 3).
 
-    def all_faces(self, rgb: np.ndarray) -> list[Detection]:
-        """Returns the faces that every look together shows, largest first."""
+        Made apart for those with several photos at hand: all the copies, then all the looks, take less time.
+        """
+
+    def faces(
+        self, rgb: np.ndarray, every_look: bool = False, copies: Sequence[np.ndarray] | None = None
+    ) -> list[Detection]:
+        """Returns the faces of the cheapest looks that leave no room for another, largest first; or those that every
+        look together shows. copies: what copies() made of the same photo for the same looks."""

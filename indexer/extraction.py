@@ -13,13 +13,13 @@ import numpy as np
 
 from foundation.files import digest_bytes
 from indexer.detector import Detection
-from indexer.face import OWN, Face, align_face, default_detector, scale_face
+from indexer.face import OWN, Face, cut_face, default_detector, face_landmarks, scale_face
 from indexer.limits import Limits
 from indexer.locations import Photo
 from indexer.models import Alignment
 from indexer.outcomes import EMBEDDED, Outcome, Rejection
 from indexer.photo import decode_photo, decode_reduced, read_photo
-from indexer.quality import Quality, require_quality
+from indexer.quality import Quality, eye_distance, require_quality
 
 WORKING_SIDE = 500
 """Pixels of a photo's shorter side that its faces are looked for in; the detector's finest look needs 376."""
@@ -62,9 +62,9 @@ def extract_faces(
     every look, so that no face goes unseen, and no quality limit: its measures are told instead.
     """
     one = _Extracting(root, limits, probe, alignment)
-    for step in (partial(one.decode, photo), one.detect, one.align):
-        one.take(step)
-    return one.result()
+    one.take(partial(one.decode, photo))
+    (extraction,) = _finish([one])
+    return extraction
 
 
 def extract_each(
@@ -93,10 +93,11 @@ def extract_each(
 
 
 def _finish(together: list[_Extracting]) -> Iterator[Extraction]:
+    for step in (_Extracting.shrink, _Extracting.detect, _Extracting.align):
+        for one in together:
+            one.take(partial(step, one))
     for one in together:
-        one.take(one.detect)
-    for one in together:
-        one.take(one.align)
+        one.take(one.cut)
         yield one.result()
 
 
@@ -109,7 +110,9 @@ class _Extracting:
         self._digest, self._size = "", (0, 0)
         self._content = b""
         self._rgb = np.empty((0, 0, 3), dtype=np.uint8)
+        self._copies: list[np.ndarray] = []
         self._detections: list[Detection] = []
+        self._landmarks: list[np.ndarray] = []
         self._faces: list[Face] = []
 
     @property
@@ -133,17 +136,25 @@ class _Extracting:
         self._digest = digest_bytes(self._content)
         self._rgb, self._size = decode_reduced(self._content, self._limits, WORKING_SIDE)
 
+    def shrink(self) -> None:
+        self._copies = default_detector().copies(self._rgb, self._probe)
+
     def detect(self) -> None:
-        detector = default_detector()
-        self._detections = detector.all_faces(self._rgb) if self._probe else detector.first_faces(self._rgb)
+        self._detections = default_detector().faces(self._rgb, self._probe, self._copies)
+        self._copies = []
 
     def align(self) -> None:
-        reduction = self._size[0] / self._rgb.shape[1]
-        self._align(reduction)
-        if reduction > 1 and any(face.quality.eye_distance < SHARP_EYES * reduction for face in self._faces):
+        self._landmarks = [face_landmarks(self._rgb, detection) for detection in self._detections]
+        least = SHARP_EYES if self._reduction > 1 else 0
+        if any(eye_distance(landmarks) < least for landmarks in self._landmarks):
             self._rgb = decode_photo(self._content, self._limits)
-            self.detect()
-            self._align(1.0)
+            for step in (self.shrink, self.detect, self.align):
+                step()
+
+    def cut(self) -> None:
+        found = zip(self._detections, self._landmarks, strict=True)
+        cut = [cut_face(self._rgb, detection, landmarks, self._alignment) for detection, landmarks in found]
+        self._faces = [scale_face(face, self._reduction) for face in cut]
         if not self._faces:
             raise Rejection(Outcome.NO_FACE, f"no face in {self._size[0]} x {self._size[1]} pixels")
         if len(self._faces) > 1:
@@ -151,9 +162,9 @@ class _Extracting:
         if not self._probe:
             require_quality(as_kept(self._faces[0].quality), self._limits)
 
-    def _align(self, reduction: float) -> None:
-        aligned = [align_face(self._rgb, detection, self._alignment) for detection in self._detections]
-        self._faces = [scale_face(face, reduction) for face in aligned]
+    @property
+    def _reduction(self) -> float:
+        return self._size[0] / self._rgb.shape[1]
 
     def result(self) -> Extraction:
         """Returns the extraction, and lets go of the pixels."""

@@ -43,12 +43,16 @@ def _landmarks() -> Any:
 def load_models() -> None:
     """Loads what the first photo would otherwise have to wait for."""
     _landmarks()
-    default_detector().first_faces(np.zeros((80, 80, 3), dtype=np.uint8))
+    default_detector().faces(np.zeros((80, 80, 3), dtype=np.uint8))
 
 
-def align_face(rgb: np.ndarray, detection: Detection, alignment: Alignment = OWN) -> Face:
+def face_landmarks(rgb: np.ndarray, detection: Detection) -> np.ndarray:
+    """Returns a face's five landmarks, float64 (5, 2), in pixels of the photo."""
+    return find_landmarks(_landmarks(), rgb, detection)
+
+
+def cut_face(rgb: np.ndarray, detection: Detection, landmarks: np.ndarray, alignment: Alignment = OWN) -> Face:
     """Returns the face's chip and measures; these are of the built-in network's chip, whatever the alignment."""
-    landmarks = find_landmarks(_landmarks(), rgb, detection)
     own = cut_chip(rgb, detection, landmarks, OWN)
     chip = own if alignment == OWN else cut_chip(rgb, detection, landmarks, alignment)
     return Face(detection, measure_quality(detection, landmarks, own), chip)

@@ -35,9 +35,9 @@ class Quality:
 
 def measure_quality(face: Detection, landmarks: np.ndarray, chip: np.ndarray) -> Quality:
     """Returns the measures; landmarks: float64 (5, 2) as dlib's 5-point model, chip: uint8 (150, 150, 3) RGB."""
-    one_eye, other_eye, nose = landmarks[0:2].mean(axis=0), landmarks[2:4].mean(axis=0), landmarks[4]
+    one_eye, other_eye, nose = *_eyes(landmarks), landmarks[4]
     across = one_eye - other_eye
-    distance = float(np.hypot(*across))
+    distance = eye_distance(landmarks)
     middle = (one_eye + other_eye) / 2
     # dlib's predictor draws a frontal face into a profile: of two full profiles its points said 0.33 and 0.42, and the
     # detector's 4.7 and 1.8. So whichever says more counts.
@@ -51,6 +51,16 @@ def measure_quality(face: Detection, landmarks: np.ndarray, chip: np.ndarray) ->
         brightness=float(np.asarray(grey).mean()),
         sharpness=sharpness(grey),
     )
+
+
+def eye_distance(landmarks: np.ndarray) -> float:
+    """Returns the pixels between the eyes' middles; landmarks as for measure_quality()."""
+    one_eye, other_eye = _eyes(landmarks)
+    return float(np.hypot(*(one_eye - other_eye)))
+
+
+def _eyes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return landmarks[0:2].mean(axis=0), landmarks[2:4].mean(axis=0)
 
 
 def sharpness(grey: Image.Image) -> float:

@@ -10,7 +10,7 @@ from PIL import Image
 from demo.portraits import draw_portrait
 from indexer.blazeface import WEIGHTS, BlazeFaceDetector, converted_detector
 from indexer.extraction import extract_faces
-from indexer.face import align_face
+from indexer.face import cut_face, face_landmarks
 from indexer.limits import Limits
 from indexer.models import ModelError
 from indexer.outcomes import Outcome
@@ -35,9 +35,9 @@ def middle(face):
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
 def test_a_face_is_found_at_its_place_whatever_the_photos_size(detector, portrait, scale):
-    (face,) = detector.first_faces(np.asarray(portrait))
+    (face,) = detector.faces(np.asarray(portrait))
     size = round(portrait.width * scale), round(portrait.height * scale)
-    (scaled,) = detector.first_faces(np.asarray(portrait.resize(size)))
+    (scaled,) = detector.faces(np.asarray(portrait.resize(size)))
     assert np.allclose(np.array(middle(scaled)) / scale, middle(face), atol=0.08 * portrait.width)
     assert scaled.width / scale == pytest.approx(face.width, rel=0.25)
 
@@ -46,8 +46,8 @@ def test_several_faces_come_largest_first_and_each_once(detector, portrait):
     wall = Image.new("RGB", (1100, 700), portrait.getpixel((2, 2)))
     wall.paste(portrait.resize((380, 475)), (20, 100))
     wall.paste(draw_portrait(2, 2, 1).resize((560, 700)), (500, 0))
-    for find in (detector.first_faces, detector.all_faces):
-        large, small = find(np.asarray(wall))
+    for every_look in (False, True):
+        large, small = detector.faces(np.asarray(wall), every_look)
         assert large.width > small.width
         assert middle(small)[0] < 450 < middle(large)[0]
 
@@ -57,26 +57,26 @@ def test_a_probe_is_looked_at_until_its_small_faces_are_found(detector, portrait
     wall = Image.new("RGB", (1600, 1200), portrait.getpixel((2, 2)))
     wall.paste(portrait.resize((880, 1100)), (20, 50))
     wall.paste(draw_portrait(2, 3, 1).resize((240, 300)), (1200, 500))
-    assert len(detector.all_faces(np.asarray(wall))) == 2
+    assert len(detector.faces(np.asarray(wall), every_look=True)) == 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1), (79, 79), (3, 5000)])
 @pytest.mark.parametrize("level", [0, 255])
 def test_pictures_without_room_for_a_face_are_no_error(detector, size, level):
     rgb = np.full((size[1], size[0], 3), level, dtype=np.uint8)
-    assert detector.first_faces(rgb) == []
-    assert detector.all_faces(rgb) == []
+    assert detector.faces(rgb) == []
+    assert detector.faces(rgb, every_look=True) == []
 
 
 def test_noise_is_no_face(detector):
-    assert detector.first_faces(np.random.default_rng(0).integers(0, 256, (600, 480, 3), dtype=np.uint8)) == []
+    assert detector.faces(np.random.default_rng(0).integers(0, 256, (600, 480, 3), dtype=np.uint8)) == []
 
 
 def test_a_face_at_the_edge_is_aligned_all_the_same(detector, portrait):
-    (face,) = detector.first_faces(np.asarray(portrait))
+    (face,) = detector.faces(np.asarray(portrait))
     cut = np.ascontiguousarray(np.asarray(portrait)[max(0, face.top + 10) :, max(0, face.left + 10) :])
-    for found in detector.first_faces(cut):
-        aligned = align_face(cut, found)
+    for found in detector.faces(cut):
+        aligned = cut_face(cut, found, face_landmarks(cut, found))
         assert aligned.chip.shape == (150, 150, 3)
         assert aligned.chip.dtype == np.uint8
 
@@ -86,10 +86,11 @@ def test_a_turned_face_is_found_and_aligned_as_the_upright_one(detector, portrai
     """Its chip must show the same face the right way up, or its embedding would be another's."""
     square = Image.new("RGB", (900, 900), portrait.getpixel((2, 2)))
     square.paste(portrait, ((900 - portrait.width) // 2, (900 - portrait.height) // 2))
-    (upright,) = detector.first_faces(np.asarray(square))
+    (upright,) = detector.faces(np.asarray(square))
     turned = np.asarray(square.rotate(degrees, fillcolor=portrait.getpixel((2, 2))))
-    (found,) = detector.first_faces(turned)
-    chips = [align_face(rgb, face).chip.astype(float) for rgb, face in ((np.asarray(square), upright), (turned, found))]
+    (found,) = detector.faces(turned)
+    seen = ((np.asarray(square), upright), (turned, found))
+    chips = [cut_face(rgb, face, face_landmarks(rgb, face)).chip.astype(float) for rgb, face in seen]
     assert np.corrcoef(chips[0].ravel(), chips[1].ravel())[0, 1] > 0.9
 
 

@@ -19,7 +19,7 @@ from indexer.alignment import ARCFACE
 from indexer.embedder import Embedder, require_device
 from indexer.embedder_file import KEYS, given_embedder, read_embedder
 from indexer.extraction import extract_faces, stack_chips
-from indexer.face import align_face, default_detector
+from indexer.face import cut_face, default_detector, face_landmarks
 from indexer.landmarks import find_landmarks
 from indexer.limits import Limits
 from indexer.models import (
@@ -233,7 +233,8 @@ def test_the_examples_have_every_line_and_the_built_in_networks_is_right(tmp_pat
 def test_arcface_chips_have_the_eyes_and_the_nose_where_its_template_has_them(photos):
     for path in photos:
         rgb = np.asarray(Image.open(path).convert("RGB"))
-        chip = align_face(rgb, default_detector().first_faces(rgb)[0], Alignment("arcface", 112)).chip
+        face = default_detector().faces(rgb)[0]
+        chip = cut_face(rgb, face, face_landmarks(rgb, face), Alignment("arcface", 112)).chip
         wide = np.pad(chip, ((60, 60), (60, 60), (0, 0)))
         seen = points_of(wide) - 60
         assert np.abs(seen - ARCFACE).max() < 6, path
@@ -241,5 +242,5 @@ def test_arcface_chips_have_the_eyes_and_the_nose_where_its_template_has_them(ph
 
 def points_of(rgb):
     predictor = dlib.shape_predictor(str(landmarks_file()))
-    points = find_landmarks(predictor, rgb, default_detector().first_faces(rgb)[0])
+    points = find_landmarks(predictor, rgb, default_detector().faces(rgb)[0])
     return np.array((points[2:4].mean(axis=0), points[0:2].mean(axis=0), points[4]))

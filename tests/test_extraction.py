@@ -100,7 +100,7 @@ def test_memory_that_runs_out_is_a_rejection(spoiled, monkeypatch):
     def greedy(*_):
         raise MemoryError
 
-    monkeypatch.setattr("indexer.extraction.align_face", greedy)
+    monkeypatch.setattr("indexer.extraction.cut_face", greedy)
     extraction = extract_faces(folder / "grey.jpg", folder, Limits())
     assert extraction.outcome is Outcome.IMAGE_TOO_LARGE
     assert extraction.digest == extractions["grey.jpg"].digest
