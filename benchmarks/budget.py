@@ -18,7 +18,7 @@ from foundation.files import digest_bytes
 from indexer.embedder import Embedder
 from indexer.extraction import TOGETHER, WORKING_SIDE
 from indexer.extractor import FaceExtractor
-from indexer.face import cut_face, default_detector, face_landmarks
+from indexer.face import cut_face, default_detector, landmarks_each
 from indexer.limits import Limits
 from indexer.photo import decode_reduced, read_photo
 from indexer.quality import measure_quality
@@ -54,8 +54,9 @@ class Budget:
         copies = [self.timed("small copy", detector.copies, rgb) for rgb in decoded]
         seen = zip(decoded, copies, strict=True)
         found = [(rgb, self.timed("detector", detector.faces, rgb, False, copy)[0]) for rgb, copy in seen]
-        aligned = [(rgb, one, self.timed("landmarks", face_landmarks, rgb, one)) for rgb, one in found]
-        faces = [self.timed("chip and quality", cut_face, *one) for one in aligned]
+        landmarks = self.timed("landmarks", landmarks_each, found, share=len(found))
+        aligned = zip(found, landmarks, strict=True)
+        faces = [self.timed("chip and quality", cut_face, *one, points) for one, points in aligned]
         for face in faces:
             self.timed(QUALITY, measure_quality, face.detection, ANY_LANDMARKS, face.chip)
         return [face.chip for face in faces]

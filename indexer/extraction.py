@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from foundation.files import digest_bytes
 from indexer.detector import Detection
-from indexer.face import OWN, Face, cut_face, default_detector, face_landmarks, scale_face
+from indexer.face import OWN, Face, cut_face, default_detector, landmarks_each, scale_face
 from indexer.limits import Limits
 from indexer.locations import Photo
 from indexer.models import Alignment
@@ -93,12 +94,24 @@ def extract_each(
 
 
 def _finish(together: list[_Extracting]) -> Iterator[Extraction]:
-    for step in (_Extracting.shrink, _Extracting.detect, _Extracting.align):
+    for step in (_Extracting.shrink, _Extracting.detect):
         for one in together:
             one.take(partial(step, one))
-    for one in together:
+    try:
+        _align(together)
+    except MemoryError:  # one of them takes it all, and must not take the others with it
+        for one in together:
+            one.take(partial(_align, [one]))
+    for one in together:  # each to its end: a whole photo may take much memory
+        one.take(one.look_closer)
         one.take(one.cut)
         yield one.result()
+
+
+def _align(together: list[_Extracting]) -> None:
+    found = iter(landmarks_each([(one.rgb, detection) for one in together for detection in one.detections]))
+    for one in together:
+        one.landmarks = list(islice(found, len(one.detections)))
 
 
 class _Extracting:
@@ -109,16 +122,16 @@ class _Extracting:
         self._outcome: tuple[Outcome, str] | None = None
         self._digest, self._size = "", (0, 0)
         self._content = b""
-        self._rgb = np.empty((0, 0, 3), dtype=np.uint8)
+        self.rgb = np.empty((0, 0, 3), dtype=np.uint8)
         self._copies: list[np.ndarray] = []
-        self._detections: list[Detection] = []
-        self._landmarks: list[np.ndarray] = []
+        self.detections: list[Detection] = []
+        self.landmarks: list[np.ndarray] = []
         self._faces: list[Face] = []
 
     @property
     def held_bytes(self) -> int:
         """How much memory waits with this photo."""
-        return len(self._content) + self._rgb.nbytes
+        return len(self._content) + self.rgb.nbytes
 
     def take(self, step: Callable[[], None]) -> None:
         """Takes a step, unless an earlier one ended this photo's way."""
@@ -134,26 +147,26 @@ class _Extracting:
     def decode(self, photo: Photo) -> None:
         self._content = read_photo(photo, self._root, self._limits)
         self._digest = digest_bytes(self._content)
-        self._rgb, self._size = decode_reduced(self._content, self._limits, WORKING_SIDE)
+        self.rgb, self._size = decode_reduced(self._content, self._limits, WORKING_SIDE)
 
     def shrink(self) -> None:
-        self._copies = default_detector().copies(self._rgb, self._probe)
+        self._copies = default_detector().copies(self.rgb, self._probe)
 
     def detect(self) -> None:
-        self._detections = default_detector().faces(self._rgb, self._probe, self._copies)
+        self.detections = default_detector().faces(self.rgb, self._probe, self._copies)
         self._copies = []
 
-    def align(self) -> None:
-        self._landmarks = [face_landmarks(self._rgb, detection) for detection in self._detections]
-        least = SHARP_EYES if self._reduction > 1 else 0
-        if any(eye_distance(landmarks) < least for landmarks in self._landmarks):
-            self._rgb = decode_photo(self._content, self._limits)
-            for step in (self.shrink, self.detect, self.align):
-                step()
+    def look_closer(self) -> None:
+        """Takes the steps again in the whole photo, where a face in the smaller copy lacks pixels."""
+        if self._reduction > 1 and any(eye_distance(landmarks) < SHARP_EYES for landmarks in self.landmarks):
+            self.rgb = decode_photo(self._content, self._limits)
+            self.shrink()
+            self.detect()
+            _align([self])
 
     def cut(self) -> None:
-        found = zip(self._detections, self._landmarks, strict=True)
-        cut = [cut_face(self._rgb, detection, landmarks, self._alignment) for detection, landmarks in found]
+        found = zip(self.detections, self.landmarks, strict=True)
+        cut = [cut_face(self.rgb, detection, landmarks, self._alignment) for detection, landmarks in found]
         self._faces = [scale_face(face, self._reduction) for face in cut]
         if not self._faces:
             raise Rejection(Outcome.NO_FACE, f"no face in {self._size[0]} x {self._size[1]} pixels")
@@ -164,12 +177,12 @@ class _Extracting:
 
     @property
     def _reduction(self) -> float:
-        return self._size[0] / self._rgb.shape[1]
+        return self._size[0] / self.rgb.shape[1]
 
     def result(self) -> Extraction:
         """Returns the extraction, and lets go of the pixels."""
         outcome, detail = self._outcome or (Outcome.ENROLLED, "")
-        self._content, self._rgb = b"", self._rgb[:0]
+        self._content, self.rgb = b"", self.rgb[:0]
         return Extraction(outcome, detail, self._digest, *self._size, self._faces)
 
 

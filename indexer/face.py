@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -12,8 +12,9 @@ from indexer.alignment import cut_chip
 from indexer.blazeface import BlazeFaceDetector
 from indexer.detector import Detection, Detector
 from indexer.landmarks import find_landmarks
-from indexer.models import Alignment, landmarks_file
+from indexer.models import Alignment, landmark_trees
 from indexer.quality import Quality, measure_quality
+from indexer.shape_predictor import ShapePredictor
 
 OWN = Alignment()  # the built-in network's
 
@@ -34,21 +35,20 @@ def default_detector() -> Detector:
 
 
 @cache
-def _landmarks() -> Any:
-    import dlib
-
-    return dlib.shape_predictor(str(landmarks_file()))
+def _predictor() -> ShapePredictor:
+    return ShapePredictor(landmark_trees())
 
 
 def load_models() -> None:
     """Loads what the first photo would otherwise have to wait for."""
-    _landmarks()
+    _predictor()
     default_detector().faces(np.zeros((80, 80, 3), dtype=np.uint8))
 
 
-def face_landmarks(rgb: np.ndarray, detection: Detection) -> np.ndarray:
-    """Returns a face's five landmarks, float64 (5, 2), in pixels of the photo."""
-    return find_landmarks(_landmarks(), rgb, detection)
+def landmarks_each(faces: Sequence[tuple[np.ndarray, Detection]]) -> list[np.ndarray]:
+    """Returns the five landmarks of faces in their photos, each float64 (5, 2), in pixels of the photo; several at once
+    take less time than each alone."""
+    return find_landmarks(_predictor(), faces)
 
 
 def cut_face(rgb: np.ndarray, detection: Detection, landmarks: np.ndarray, alignment: Alignment = OWN) -> Face:

@@ -1,25 +1,42 @@
-"""dlib's five landmarks of a face; a rolled face is turned upright first, since the predictor knows no other."""
+"""dlib's five landmarks of faces; a rolled face is turned upright first, since the predictor knows no other."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from indexer.detector import Detection
+from indexer.shape_predictor import Box, ShapePredictor
 
 TURNED_MARGIN = 2.2  # the turned square, in widths of the box
 TURNED_PIXELS = 400  # at most
 
 
-def find_landmarks(predictor: Any, rgb: np.ndarray, face: Detection) -> np.ndarray:
-    """Returns dlib's five landmarks, float64 (5, 2), in pixels of the upright photo."""
-    import dlib
+def find_landmarks(predictor: ShapePredictor, faces: Sequence[tuple[np.ndarray, Detection]]) -> list[np.ndarray]:
+    """Returns the landmarks of faces in their upright photos, each float64 (5, 2), in pixels of the photo."""
+    upright = [_turned(rgb, face) if face.roll else _Upright(rgb, _box(face)) for rgb, face in faces]
+    found = predictor.points([(one.rgb, one.box) for one in upright])
+    return [points @ one.turn.T + one.corner for points, one in zip(found, upright, strict=True)]
 
-    if not face.roll:
-        return _points(predictor(rgb, dlib.rectangle(face.left, face.top, face.right, face.bottom)))
+
+class _Upright(NamedTuple):
+    """A picture in which a face is upright. turn, corner: what makes its pixels the photo's."""
+
+    rgb: np.ndarray
+    box: Box
+    turn: np.ndarray = np.eye(2)
+    corner: np.ndarray = np.zeros(2)
+
+
+def _box(face: Detection) -> Box:
+    return face.left, face.top, face.right, face.bottom
+
+
+def _turned(rgb: np.ndarray, face: Detection) -> _Upright:
     side = TURNED_MARGIN * max(face.width, 1)
     pixels = max(1, min(TURNED_PIXELS, round(side)))
     scale, angle = side / pixels, math.radians(face.roll)
@@ -31,9 +48,4 @@ def find_landmarks(predictor: Any, rgb: np.ndarray, face: Detection) -> np.ndarr
         (pixels, pixels), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
     )
     low, high = (round(pixels / 2 + sign * face.width / scale / 2) for sign in (-1, 1))
-    landmarks = _points(predictor(np.asarray(upright), dlib.rectangle(low, low, high, high)))
-    return landmarks @ turn.T + corner
-
-
-def _points(shape: Any) -> np.ndarray:
-    return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
+    return _Upright(np.asarray(upright), (low, low, high, high), turn, corner)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import rfc8785
 
 from foundation.errors import AfterfactError
 from foundation.files import digest_bytes, digest_file, write_whole
-from indexer import weights
+from indexer import shape_predictor, weights
 
 CHIP_PADDING = 0.25  # of the face's box on each side, as dlib trained with
 MODELS = "AFTERFACT_MODELS"  # a folder of networks by digest, where they are not in the data home
@@ -207,3 +208,13 @@ def converted_network() -> Path:
     source = network_file()
     name = f"{digest_file(source)[:32]}-{weights.CONVERTER}.onnx"
     return cached_file(name, lambda: weights.build_graph(*weights.read_network(source)))
+
+
+def landmark_trees() -> Mapping[str, np.ndarray]:
+    """Returns the trees of dlib's landmark predictor, converted on first use; see indexer.shape_predictor.
+
+    Raises weights.WeightsError for a file that is not dlib's, ModelError for an unusable cache.
+    """
+    source = landmarks_file()
+    name = f"{digest_file(source)[:32]}-{shape_predictor.CONVERTER}.npz"
+    return np.load(cached_file(name, lambda: shape_predictor.convert_trees(source)))

@@ -42,7 +42,9 @@ class Convolution:
     padding: int
 
 
-class _Reader:
+class Reader:
+    """dlib's portable serialization: numbers whose bytes are counted before them."""
+
     def __init__(self, content: bytes) -> None:
         self._content = content
 
@@ -60,6 +62,14 @@ class _Reader:
             values.append(value)
         return values, at
 
+    def every_integer(self) -> list[int]:
+        """Returns the integers of a file that holds nothing else: a float is two, its mantissa and its exponent."""
+        values, at = [], 0
+        while at < len(self._content):
+            value, at = self.integer(at)
+            values.append(value)
+        return values
+
     def tensor(self, at: int) -> tuple[np.ndarray, int]:
         """Returns the tensor that starts at a position, flat, and the position behind it."""
         (version, *shape), at = self.integers(at, 5)
@@ -75,7 +85,7 @@ def read_network(path: Path) -> tuple[list[Convolution], np.ndarray]:
     Raises WeightsError where the file is not dlib_face_recognition_resnet_model_v1.dat's network.
     """
     content = path.read_bytes()
-    reader = _Reader(content)
+    reader = Reader(content)
     convolutions: list[Convolution] = []
     matrix = np.empty((0, 0), dtype=np.float32)
     raw: tuple[np.ndarray, list[int]] | None = None

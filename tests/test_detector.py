@@ -10,7 +10,7 @@ from PIL import Image
 from demo.portraits import draw_portrait
 from indexer.blazeface import WEIGHTS, BlazeFaceDetector, converted_detector
 from indexer.extraction import extract_faces
-from indexer.face import cut_face, face_landmarks
+from indexer.face import cut_face, landmarks_each
 from indexer.limits import Limits
 from indexer.models import ModelError
 from indexer.outcomes import Outcome
@@ -76,7 +76,7 @@ def test_a_face_at_the_edge_is_aligned_all_the_same(detector, portrait):
     (face,) = detector.faces(np.asarray(portrait))
     cut = np.ascontiguousarray(np.asarray(portrait)[max(0, face.top + 10) :, max(0, face.left + 10) :])
     for found in detector.faces(cut):
-        aligned = cut_face(cut, found, face_landmarks(cut, found))
+        aligned = cut_face(cut, found, *landmarks_each([(cut, found)]))
         assert aligned.chip.shape == (150, 150, 3)
         assert aligned.chip.dtype == np.uint8
 
@@ -90,7 +90,7 @@ def test_a_turned_face_is_found_and_aligned_as_the_upright_one(detector, portrai
     turned = np.asarray(square.rotate(degrees, fillcolor=portrait.getpixel((2, 2))))
     (found,) = detector.faces(turned)
     seen = ((np.asarray(square), upright), (turned, found))
-    chips = [cut_face(rgb, face, face_landmarks(rgb, face)).chip.astype(float) for rgb, face in seen]
+    chips = [cut_face(rgb, face, *landmarks_each([(rgb, face)])).chip.astype(float) for rgb, face in seen]
     assert np.corrcoef(chips[0].ravel(), chips[1].ravel())[0, 1] > 0.9
 
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 
-import dlib
 import numpy as np
 import onnx
 import pytest
@@ -19,8 +18,7 @@ from indexer.alignment import ARCFACE
 from indexer.embedder import Embedder, require_device
 from indexer.embedder_file import KEYS, given_embedder, read_embedder
 from indexer.extraction import extract_faces, stack_chips
-from indexer.face import cut_face, default_detector, face_landmarks
-from indexer.landmarks import find_landmarks
+from indexer.face import cut_face, default_detector, landmarks_each
 from indexer.limits import Limits
 from indexer.models import (
     MODELS,
@@ -29,7 +27,6 @@ from indexer.models import (
     ModelError,
     find_network,
     installed_model,
-    landmarks_file,
     models_folder,
 )
 
@@ -234,13 +231,12 @@ def test_arcface_chips_have_the_eyes_and_the_nose_where_its_template_has_them(ph
     for path in photos:
         rgb = np.asarray(Image.open(path).convert("RGB"))
         face = default_detector().faces(rgb)[0]
-        chip = cut_face(rgb, face, face_landmarks(rgb, face), Alignment("arcface", 112)).chip
+        chip = cut_face(rgb, face, *landmarks_each([(rgb, face)]), Alignment("arcface", 112)).chip
         wide = np.pad(chip, ((60, 60), (60, 60), (0, 0)))
         seen = points_of(wide) - 60
         assert np.abs(seen - ARCFACE).max() < 6, path
 
 
 def points_of(rgb):
-    predictor = dlib.shape_predictor(str(landmarks_file()))
-    points = find_landmarks(predictor, rgb, default_detector().faces(rgb)[0])
+    (points,) = landmarks_each([(rgb, default_detector().faces(rgb)[0])])
     return np.array((points[2:4].mean(axis=0), points[0:2].mean(axis=0), points[4]))
