@@ -107,7 +107,8 @@ class BlazeFaceDetector:
         for side, finer in () if every_look else pairwise(_worthwhile(rgb)):
             if found and found[0][1][1, 0] >= ROOM * SIDE / side * max(_size(rgb)):
                 break
-            found = _each_once([*found, *self._look(*_copies(rgb, [finer]), rgb)])
+            (copy,) = _copies(rgb, [finer])
+            found = _each_once([*found, *self._look(copy, rgb)])
         return [_as_detection(*face) for face in found]
 
     def _look(self, copy: np.ndarray, rgb: np.ndarray) -> list[Face]:

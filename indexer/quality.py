@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from indexer.outcomes import Outcome, Rejection
 
 # The chip's middle: its rim can lie outside the photo, where dlib fills in black.
 INNER = (30, 30, 120, 120)
+
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -35,19 +38,20 @@ class Quality:
 
 def measure_quality(face: Detection, landmarks: np.ndarray, chip: np.ndarray) -> Quality:
     """Returns the measures; landmarks: float64 (5, 2) as dlib's 5-point model, chip: uint8 (150, 150, 3) RGB."""
-    one_eye, other_eye, nose = *_eyes(landmarks), landmarks[4]
-    across = one_eye - other_eye
-    distance = eye_distance(landmarks)
-    middle = (one_eye + other_eye) / 2
+    (one_x, one_y), (other_x, other_y), (nose_x, nose_y) = _eyes_and_nose(landmarks)
+    across_x, across_y = one_x - other_x, one_y - other_y
+    distance = math.hypot(across_x, across_y)
+    off = (nose_x - (one_x + other_x) / 2) * across_x + (nose_y - (one_y + other_y) / 2) * across_y
     # dlib's predictor draws a frontal face into a profile: of two full profiles its points said 0.33 and 0.42, and the
     # detector's 4.7 and 1.8. So whichever says more counts.
-    yaw = max(float(np.dot(nose - middle, across) / max(distance, 1e-6) ** 2), face.yaw, key=abs)
-    grey = Image.fromarray(chip).crop(INNER).convert("L")
+    yaw = max(off / max(distance, 1e-6) ** 2, face.yaw, key=abs)
+    left, top, right, bottom = INNER
+    grey = Image.fromarray(chip[top:bottom, left:right]).convert("L")
     return Quality(
         score=face.score,
         eye_distance=distance,
         yaw=yaw,
-        roll=float(np.degrees(np.arctan2(across[1], across[0]))),
+        roll=math.degrees(math.atan2(across_y, across_x)),
         brightness=float(np.asarray(grey).mean()),
         sharpness=sharpness(grey),
     )
@@ -55,12 +59,13 @@ def measure_quality(face: Detection, landmarks: np.ndarray, chip: np.ndarray) ->
 
 def eye_distance(landmarks: np.ndarray) -> float:
     """Returns the pixels between the eyes' middles; landmarks as for measure_quality()."""
-    one_eye, other_eye = _eyes(landmarks)
-    return float(np.hypot(*(one_eye - other_eye)))
+    one, other, _ = _eyes_and_nose(landmarks)
+    return math.dist(one, other)
 
 
-def _eyes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return landmarks[0:2].mean(axis=0), landmarks[2:4].mean(axis=0)
+def _eyes_and_nose(landmarks: np.ndarray) -> tuple[Point, Point, Point]:
+    (ax, ay), (bx, by), (cx, cy), (dx, dy), nose = landmarks.tolist()
+    return ((ax + bx) / 2, (ay + by) / 2), ((cx + dx) / 2, (cy + dy) / 2), nose
 
 
 def sharpness(grey: Image.Image) -> float:

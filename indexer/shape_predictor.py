@@ -161,7 +161,7 @@ class _Photos:
         row += column
         numbers = np.ascontiguousarray(row.T.astype(np.intp))
         for face, number, colours in zip(self._faces, numbers, self._colours, strict=True):
-            face.pixels.take(number, axis=0, mode="clip", out=colours)
+            face.pixels.take(number, 0, colours, "clip")
         red, green, blue = self._colours.transpose(2, 1, 0).astype(np.int16, order="C")
         red += green
         red += blue
