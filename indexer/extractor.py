@@ -49,6 +49,42 @@ class _Asked:
         """How much of the socket it may take."""
         return len(repr(self.request["photo"]))
 
+    @property
+    def held_bytes(self) -> int:
+        """How much memory waits with it."""
+        return len(self.content or b"")
+
+
+class _Waiting:
+    """Requests that wait for their answers, the first asked first."""
+
+    def __init__(self) -> None:
+        self._asked: deque[_Asked] = deque()
+        self._characters = self._held_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    @property
+    def first(self) -> _Asked:
+        return self._asked[0]
+
+    @property
+    def are_too_many(self) -> bool:
+        """Whether they are more than asked ahead, would fill the socket, or hold too much memory."""
+        return len(self) > AHEAD or self._characters > ASKED_CHARACTERS or self._held_bytes > HELD_BYTES
+
+    def append(self, one: _Asked) -> None:
+        self._asked.append(one)
+        self._characters += one.characters
+        self._held_bytes += one.held_bytes
+
+    def popleft(self) -> _Asked:
+        one = self._asked.popleft()
+        self._characters -= one.characters
+        self._held_bytes -= one.held_bytes
+        return one
+
 
 class FaceExtractor:
     """Extracts faces in a helper process of its own, started on first use and again after a crash.
@@ -107,12 +143,12 @@ class FaceExtractor:
         The helper has the next photos before this one is handed over, so that it never waits for its caller. Raises
         StoreError as indexer.fetching does.
         """
-        asked: deque[_Asked] = deque()
+        asked = _Waiting()
         try:
             for one in self._ready("probe" if probe else "archive", photos):
                 self._send(one)
                 asked.append(one)
-                while len(asked) > AHEAD or _too_much(asked):
+                while asked.are_too_many:
                     yield from self._finish(asked)
             while asked:
                 yield from self._finish(asked)
@@ -137,9 +173,9 @@ class FaceExtractor:
             with contextlib.suppress(HelperDied):  # receive() tells it again, for the photo that it died of
                 self._helper.send(asked.request, asked.content)
 
-    def _finish(self, asked: deque[_Asked]) -> Iterator[Extraction]:
+    def _finish(self, asked: _Waiting) -> Iterator[Extraction]:
         """Yields the next photo's extraction; where the helper died of one of those asked, each of theirs."""
-        if (known := asked[0].known) is not None:
+        if (known := asked.first.known) is not None:
             asked.popleft()
             yield known
             return
@@ -206,7 +242,7 @@ class FaceExtractor:
             _, blobs = self._helper.ask(asked.request, asked.content)
         except (HelperDied, HelperError):
             return None
-        return blobs[0] if blobs else None
+        return bytes(blobs[0]) if blobs else None
 
     def _once_more(self, asked: _Asked) -> Extraction:
         """Asks again in a fresh helper, so that no photo is blamed for what an earlier one left behind."""
@@ -223,26 +259,19 @@ class FaceExtractor:
         except HelperDied:
             return Extraction(Outcome.DECODER_CRASH)
 
-    def _extraction(self, header: dict[str, Any], blobs: list[bytes]) -> Extraction:
+    def _extraction(self, header: dict[str, Any], blobs: list[memoryview]) -> Extraction:
         side = self.alignment.pixels
         faces = [
             Face(
                 Detection(**face["detection"]),
                 Quality(**face["quality"]),
-                np.frombuffer(blob, dtype=np.uint8).reshape(side, side, 3),
+                # A copy, or one chip that is kept would keep all that came with it.
+                np.frombuffer(blob, dtype=np.uint8).reshape(side, side, 3).copy(),
             )
             for face, blob in zip(header["faces"], blobs, strict=True)
         ]
         known = {name: header[name] for name in ("detail", "digest", "width", "height")}
         return Extraction(Outcome(header["outcome"]), **known, faces=faces)
-
-
-def _too_much(asked: Iterable[_Asked]) -> bool:
-    """Tells whether so many requests fill the socket, or their photos too much memory."""
-    return (
-        sum(one.characters for one in asked) > ASKED_CHARACTERS
-        or sum(len(one.content or b"") for one in asked) > HELD_BYTES
-    )
 
 
 def _digest_file(path: Path) -> str:

@@ -1,9 +1,9 @@
 """The helper process: decodes photos of unknown origin, so that a decoder's crash ends only this.
 
 Started as `python -m indexer.helper FD FD`, one end each of two socket pairs. Each request is a JSON
-message; each answer is a JSON message and, where it says so, raw blobs. Where a request says so, the photo's bytes
-were fetched already and come as an open file through the second pair. Nothing is pickled: a decoder
-that an image has taken over must not be able to hand its parent code.
+message. Answers to requests that were waiting together are one JSON message, a header each, and one of all their blobs
+behind one another. Where a request says so, the photo's bytes were fetched already and come as an open file through
+the second pair. Nothing is pickled: a decoder that an image has taken over must not be able to hand its parent code.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from foundation.files import digest_bytes
-from indexer.extraction import TOGETHER, Extraction, extract_each, extract_faces
+from indexer.extraction import HELD_BYTES, TOGETHER, Extraction, extract_each, extract_faces
 from indexer.face import load_models
 from indexer.limits import Limits
 from indexer.locations import Fetched, Member, Photo
@@ -31,11 +30,13 @@ from indexer.outcomes import Outcome, Rejection
 from indexer.photo import read_photo
 from indexer.picture import crop_face, number_faces
 
+Blob = bytes | memoryview
+
 ORPHAN_SECONDS = 10.0  # beyond decode_seconds, at which the parent has lost its patience
 JOINING_SHARE = 1 / 30  # of decode_seconds in which photos may join those looked at together, since the first one waits
 
 
-def answer(request: dict[str, Any], root: Path | None, limits: Limits) -> tuple[dict[str, Any], list[bytes]]:
+def answer(request: dict[str, Any], root: Path | None, limits: Limits) -> tuple[dict[str, Any], list[Blob]]:
     """Returns the header and the blobs that answer one request."""
     photo, task = _photo(request), request["task"]
     if task == "digest":
@@ -71,16 +72,37 @@ def _digest(photo: Photo, root: Path | None, limits: Limits) -> Extraction:
         return Extraction(rejection.outcome, rejection.detail)
 
 
-def _told(extraction: Extraction) -> tuple[dict[str, Any], list[bytes]]:
+def _told(extraction: Extraction) -> tuple[dict[str, Any], list[Blob]]:
     header = {
         "outcome": extraction.outcome.value,
         "detail": extraction.detail,
         "digest": extraction.digest,
         "width": extraction.width,
         "height": extraction.height,
-        "faces": [{"detection": asdict(face.detection), "quality": asdict(face.quality)} for face in extraction.faces],
+        "faces": [{"detection": vars(face.detection), "quality": vars(face.quality)} for face in extraction.faces],
     }
-    return header, [face.chip.tobytes() for face in extraction.faces]
+    return header, [face.chip.data.cast("B") for face in extraction.faces]
+
+
+class _Answers:
+    """Answers on their way: to requests that were taken together, as few messages as their memory allows."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._headers: list[dict[str, Any]] = []
+        self._blobs: list[Blob] = []
+
+    def add(self, number: int, header: dict[str, Any], blobs: list[Blob]) -> None:
+        self._headers.append({**header, "number": number, "sizes": [len(blob) for blob in blobs]})
+        self._blobs += blobs
+        if sum(len(blob) for blob in self._blobs) > HELD_BYTES:
+            self.send()
+
+    def send(self) -> None:
+        if self._headers:
+            self._connection.send_bytes(json.dumps(self._headers).encode())
+            self._connection.send_bytes(b"".join(self._blobs))
+            self._headers, self._blobs = [], []
 
 
 def serve(connection: Connection, handed: socket.socket) -> None:
@@ -109,6 +131,7 @@ def serve(connection: Connection, handed: socket.socket) -> None:
                 allow_time()
                 yield _photo(request)
 
+    answers = _Answers(connection)
     try:
         while True:
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -119,10 +142,9 @@ def serve(connection: Connection, handed: socket.socket) -> None:
             for request in requests:
                 allow_time()
                 of_archive = request["task"] == "archive"
-                header, blobs = _told(next(extractions)) if of_archive else answer(request, root, limits)
-                connection.send_bytes(json.dumps({**header, "number": request["number"], "blobs": len(blobs)}).encode())
-                for blob in blobs:
-                    connection.send_bytes(blob)
+                told = _told(next(extractions)) if of_archive else answer(request, root, limits)
+                answers.add(request["number"], *told)
+            answers.send()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 

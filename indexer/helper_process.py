@@ -12,7 +12,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from dataclasses import asdict
+from itertools import accumulate, pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ KEEP_MEMORY = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 CREDENTIALS = ("AFTERFACT_CREDENTIAL", "AWS_", "GOOGLE_")
+Answer = tuple[dict[str, Any], list[memoryview]]  # header and blobs
 # No photo does this to its decoder: a system that is going down does, and the job with it.
 _TOLD_TO_END = frozenset(f"the decoder died of {one}" for one in ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"))
 
@@ -55,6 +58,7 @@ class HelperProcess:
         self._handing: socket.socket | None = None
         self._ready = False
         self._asked = self._answered = 0
+        self._answers: deque[Answer] = deque()
 
     def start(self) -> None:
         """Starts the process where it is not running. Raises HelperError where the system has none to give."""
@@ -98,8 +102,9 @@ class HelperProcess:
         self._process.kill()
         self._process.wait()
         self._process = self._connection = None
+        self._answers.clear()
 
-    def ask(self, request: dict[str, Any], content: bytes | None = None) -> tuple[dict[str, Any], list[bytes]]:
+    def ask(self, request: dict[str, Any], content: bytes | None = None) -> Answer:
         """Sends a request and returns its answer: header and blobs. Raises HelperDied."""
         self.send(request, content)
         return self.receive()
@@ -131,7 +136,7 @@ class HelperProcess:
         finally:
             os.close(handle)
 
-    def receive(self) -> tuple[dict[str, Any], list[bytes]]:
+    def receive(self) -> Answer:
         """Waits for the next answer, within the limits' decode_seconds. Answers come in the order of the requests.
 
         Raises HelperDied, and HelperError where it answers another request than the next.
@@ -141,16 +146,27 @@ class HelperProcess:
         try:
             if not self._ready:
                 self._read_ready(START_SECONDS)
-            header = json.loads(self._read_within(self._seconds))
-            blobs = [self._connection.recv_bytes() for _ in range(header["blobs"])]
+            if not self._answers:
+                self._read_answers()
         except (EOFError, OSError) as error:
             raise self._death() from error
+        header, blobs = self._answers.popleft()
         self._answered += 1
         if header["number"] != self._answered:
             # One photo's face under another's name is the one mistake that must not be possible.
             self.close()
             raise HelperError(f"the decoder answered request {header['number']} for {self._answered}; report this")
         return header, blobs
+
+    def _read_answers(self) -> None:
+        """Reads the next ones, which come together where their requests were waiting together."""
+        assert self._connection is not None
+        headers = json.loads(self._read_within(self._seconds))
+        content, at = memoryview(self._connection.recv_bytes()), 0
+        for header in headers:
+            ends = list(accumulate(header["sizes"], initial=at))
+            self._answers.append((header, [content[start:end] for start, end in pairwise(ends)]))
+            at = ends[-1]
 
     def _read_ready(self, seconds: float) -> None:
         """Reads the process's first message: that it is ready, or what it lacks, as a HelperError."""
