@@ -62,9 +62,7 @@ def extract_faces(
     An archive photo gets the detector's cheapest look and must keep the quality limits. A probe gets
     every look, so that no face goes unseen, and no quality limit: its measures are told instead.
     """
-    one = _Extracting(root, limits, probe, alignment)
-    one.take(partial(one.decode, photo))
-    (extraction,) = _finish([one])
+    (extraction,) = extract_each([photo], root, limits, probe, alignment)
     return extraction
 
 
@@ -72,10 +70,11 @@ def extract_each(
     photos: Iterable[Photo],
     root: Path | None,
     limits: Limits,
-    seconds: float = math.inf,
+    probe: bool = False,
     alignment: Alignment = OWN,
+    seconds: float = math.inf,
 ) -> Iterator[Extraction]:
-    """Yields what extract_faces returns for each archive photo, in order, and somewhat faster: several take each step
+    """Yields what extract_faces returns for each photo, in order, and somewhat faster: several take each step
     together, so that its model comes into the processor's cache once for all of them (decision 17).
 
     seconds: how long photos may go on joining those that wait for a step.
@@ -83,7 +82,7 @@ def extract_each(
     together: list[_Extracting] = []
     began = time.monotonic()
     for photo in photos:
-        one = _Extracting(root, limits, False, alignment)
+        one = _Extracting(root, limits, probe, alignment)
         together.append(one)
         one.take(partial(one.decode, photo))
         full = len(together) == TOGETHER or sum(other.held_bytes for other in together) > HELD_BYTES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -118,24 +118,18 @@ class FaceExtractor:
         self._helper.close()
         self._fetcher.close()
 
-    def begin(self, path: str, probe: bool = False) -> Callable[[], Extraction]:
-        """Sets the helper to work on a photo and returns at once; calling what it returns waits for the extraction.
+    def begin(self, paths: Sequence[str], probe: bool = False) -> Iterator[Extraction]:
+        """Sets the helper to work on a few photos, at most TOGETHER, and returns at once.
 
-        Nothing else may be asked of this extractor in between. Never raises for what the photo is.
+        Iterating over what it returns waits for their extractions, in order. Nothing else may be asked of this
+        extractor in between. Never raises for what the photos are.
         """
-        asked = _Asked(self._request("probe" if probe else "archive", path))
-        try:
-            self._helper.send(asked.request)
-        except HelperDied:
-            return lambda: self._once_more(asked)
-
-        def finish() -> Extraction:
-            try:
-                return self._extraction(*self._helper.receive())
-            except HelperDied:
-                return self._once_more(asked)
-
-        return finish
+        asked = _Waiting()
+        for path in paths:
+            one = _Asked(self._request("probe" if probe else "archive", path))
+            self._send(one)
+            asked.append(one)
+        return self._finish_all(asked)
 
     def extract_faces(self, photos: Iterable[str | Member], probe: bool = False) -> Iterator[Extraction]:
         """Yields one extraction a photo, in order. Never raises for what a photo is.
@@ -150,8 +144,7 @@ class FaceExtractor:
                 asked.append(one)
                 while asked.are_too_many:
                     yield from self._finish(asked)
-            while asked:
-                yield from self._finish(asked)
+            yield from self._finish_all(asked)
         finally:
             if asked:
                 self.close()  # answers left waiting would be taken for the next photo's
@@ -173,6 +166,10 @@ class FaceExtractor:
             with contextlib.suppress(HelperDied):  # receive() tells it again, for the photo that it died of
                 self._helper.send(asked.request, asked.content)
 
+    def _finish_all(self, asked: _Waiting) -> Iterator[Extraction]:
+        while asked:
+            yield from self._finish(asked)
+
     def _finish(self, asked: _Waiting) -> Iterator[Extraction]:
         """Yields the next photo's extraction; where the helper died of one of those asked, each of theirs."""
         if (known := asked.first.known) is not None:
@@ -182,8 +179,9 @@ class FaceExtractor:
         try:
             extraction = self._extraction(*self._helper.receive())
         except HelperDied:
+            again = self._alone if len(asked) > 1 else self._once_more
             while asked:
-                yield self._alone(asked.popleft())
+                yield again(asked.popleft())
         else:
             asked.popleft()
             yield extraction

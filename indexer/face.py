@@ -40,9 +40,11 @@ def _predictor() -> ShapePredictor:
 
 
 def load_models() -> None:
-    """Loads what the first photo would otherwise have to wait for."""
-    _predictor()
-    default_detector().faces(np.zeros((80, 80, 3), dtype=np.uint8))
+    """Loads what the first photo would otherwise have to wait for, or be blamed for where it is not there."""
+    nothing, anywhere = np.zeros((80, 80, 3), dtype=np.uint8), Detection(20, 20, 60, 60, 0.0)
+    default_detector().faces(nothing)
+    (landmarks,) = landmarks_each([(nothing, anywhere)])
+    cut_face(nothing, anywhere, landmarks)
 
 
 def landmarks_each(faces: Sequence[tuple[np.ndarray, Detection]]) -> list[np.ndarray]:

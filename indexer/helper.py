@@ -29,7 +29,9 @@ from indexer.models import Alignment, ModelError
 from indexer.outcomes import Outcome, Rejection
 from indexer.photo import read_photo
 from indexer.picture import crop_face, number_faces
+from indexer.weights import WeightsError
 
+ARCHIVE, PROBE = LOOKED_AT = "archive", "probe"  # the tasks of which several are done together
 Blob = bytes | memoryview
 
 ORPHAN_SECONDS = 10.0  # beyond decode_seconds, at which the parent has lost its patience
@@ -41,8 +43,8 @@ def answer(request: dict[str, Any], root: Path | None, limits: Limits) -> tuple[
     photo, task = _photo(request), request["task"]
     if task == "digest":
         return _told(_digest(photo, root, limits))
-    if task == "probe":
-        return _told(extract_faces(photo, root, limits, True, _alignment(request)))
+    if task in LOOKED_AT:
+        return _told(extract_faces(photo, root, limits, task == PROBE, _alignment(request)))
     try:
         if task == "crop":
             return {"refused": None}, [crop_face(photo, root, limits, tuple(request["box"]), request["digest"])]
@@ -115,7 +117,7 @@ def serve(connection: Connection, handed: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end is the helper's
     try:
         load_models()
-    except ModelError as error:
+    except (ModelError, WeightsError) as error:
         connection.send_bytes(json.dumps({"unusable": str(error)}).encode())
         return
     _silence_decoders()
@@ -125,36 +127,42 @@ def serve(connection: Connection, handed: socket.socket) -> None:
         # Should the parent be killed while a decoder hangs, nobody else would end this process.
         signal.setitimer(signal.ITIMER_REAL, limits.decode_seconds + ORPHAN_SECONDS)
 
-    def archived(requests: list[dict[str, Any]]) -> Iterator[Photo]:
+    def photos(requests: list[dict[str, Any]]) -> Iterator[Photo]:
         for request in requests:
-            if request["task"] == "archive":
-                allow_time()
-                yield _photo(request)
+            allow_time()
+            yield _photo(request)
 
     answers = _Answers(connection)
     try:
         while True:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            requests = _waiting(connection, handed)
-            joining = JOINING_SHARE * limits.decode_seconds
-            # Photos that wait together are one job's, and the first one's alignment is all of theirs.
-            extractions = extract_each(archived(requests), root, limits, joining, _alignment(requests[0]))
-            for request in requests:
+            requests, other = _waiting(connection, handed)
+            if requests:
+                # They are one job's or one search's, and the first one's alignment is all of theirs.
+                probe, alignment = requests[0]["task"] == PROBE, _alignment(requests[0])
+                joining = JOINING_SHARE * limits.decode_seconds
+                extractions = extract_each(photos(requests), root, limits, probe, alignment, joining)
+                for request in requests:
+                    allow_time()
+                    answers.add(request["number"], *_told(next(extractions)))
+            if other is not None:
                 allow_time()
-                of_archive = request["task"] == "archive"
-                told = _told(next(extractions)) if of_archive else answer(request, root, limits)
-                answers.add(request["number"], *told)
+                answers.add(other["number"], *answer(other, root, limits))
             answers.send()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
 
-def _waiting(connection: Connection, handed: socket.socket) -> list[dict[str, Any]]:
-    """Waits for a request and returns it with those behind it: photos of an archive, which are looked at together."""
-    requests = [_received(connection, handed)]
-    while requests[-1]["task"] == "archive" and len(requests) < TOGETHER and connection.poll():
-        requests.append(_received(connection, handed))
-    return requests
+def _waiting(connection: Connection, handed: socket.socket) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Waits for a request, and returns those for photos that can be looked at together, and the one behind them, where
+    it came already or nothing is before it."""
+    requests: list[dict[str, Any]] = []
+    while not requests or (len(requests) < TOGETHER and connection.poll()):
+        request = _received(connection, handed)
+        if request["task"] not in LOOKED_AT or (requests and request["task"] != requests[0]["task"]):
+            return requests, request
+        requests.append(request)
+    return requests, None
 
 
 def _received(connection: Connection, handed: socket.socket) -> dict[str, Any]:

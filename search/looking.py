@@ -1,4 +1,4 @@
-"""Probes looked at: their faces found in threads, so that some are embedded and searched while others are decoded."""
+"""Probes looked at: their faces found and embedded in threads, while those before them are searched and answered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from indexer.models import Model, find_network
 from indexer.outcomes import Outcome
 
 MANY = 20  # probes from which further helpers, each some tenths of a second in starting, are worth their start
+TOGETHER = 8  # probes that one helper looks at together; see indexer.extraction.extract_each
 MOST_HELPERS = 4  # beyond it the one thread that searches, records and shows is what everything waits for
 
 
@@ -30,16 +33,29 @@ MOST_HELPERS = 4  # beyond it the one thread that searches, records and shows is
 class Looked:
     """What a probe shows. face: the one to search with, None where there is none or it has to be chosen.
 
-    model: the one that its chip is aligned for.
+    embedding: of that face, float32 (dimension,). model: the one that embedded it.
     """
 
     extraction: Extraction
     face: Face | None
+    embedding: np.ndarray | None
     model: Model
 
 
+class _Asked(NamedTuple):
+    """A probe that is to be looked at. number: of the face, where one was chosen."""
+
+    path: str
+    number: int | None
+    model: Model
+    looked: Future[Looked]
+
+
 class Looker:
-    """Looks at probes, each in a thread with a helper process to itself. Models are loaded on first use, and kept."""
+    """Looks at probes, a few at a time in each of several threads, which have a helper process each.
+
+    Models are loaded on first use, and kept.
+    """
 
     def __init__(self, helper: HelperProcess | None, networks: Path, device: str = "cpu") -> None:
         """helper: one that was started already, without a root and with the default limits. networks: the folder of
@@ -48,6 +64,7 @@ class Looker:
         self._extractors = [FaceExtractor(None, Limits(), helper)]
         self._free: queue.SimpleQueue[FaceExtractor] = queue.SimpleQueue()
         self._free.put(self._extractors[0])
+        self._waiting: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
         self._threads: ThreadPoolExecutor | None = None
         self._embedders: dict[Model, Embedder] = {}
         self._loading = threading.Lock()
@@ -62,12 +79,15 @@ class Looker:
             self._threads = ThreadPoolExecutor(MOST_HELPERS, thread_name_prefix="looker")
 
     def begin(self, probe: Path, face: int | None, model: Model) -> Future[Looked]:
-        """Sets a thread to look at a probe and returns at once.
+        """Sets a thread to look at a probe, with others that wait, and returns at once.
 
         face: which of several, from 1, largest first. model: the gallery's, which the probe's chip is aligned for.
         """
         assert self._threads is not None
-        return self._threads.submit(self._look, str(probe), face, model)
+        asked = _Asked(str(probe), face, model, Future())
+        self._waiting.put(asked)
+        self._threads.submit(self._look)
+        return asked.looked
 
     def result(self, looked: Future[Looked], probe: Path, face: int | None, model: Model) -> Looked:
         """Returns what a probe shows, looked at anew where a version published since is of another model."""
@@ -75,10 +95,6 @@ class Looker:
         if seen.face is None or seen.model == model:
             return seen
         return self.begin(probe, face, model).result()
-
-    def embed(self, faces: list[Face], model: Model) -> np.ndarray:
-        """Returns float32 (n, dimension) embeddings: each to the last bit what it is alone, and together sooner."""
-        return self._loaded(model).embed_chips(np.stack([face.chip for face in faces]))
 
     @contextlib.contextmanager
     def extractor(self) -> Iterator[FaceExtractor]:
@@ -97,17 +113,55 @@ class Looker:
         for extractor in self._extractors:
             extractor.close()
 
-    def _look(self, path: str, number: int | None, model: Model) -> Looked:
+    def _look(self) -> None:
+        """Looks at a few of the probes that wait, if others like this have left any."""
         with self.extractor() as extractor:
-            extractor.alignment = model.chips
-            extracted = extractor.begin(path, probe=True)
+            asked = self._some()
+            if not asked:
+                return
+            model, seen = asked[0].model, list[Extraction]()
+            failed: BaseException | None = None
             try:
+                extractor.alignment = model.chips
+                extractions = extractor.begin([one.path for one in asked], probe=True)
                 self._loaded(model)  # beside the decoding
-                extraction = extracted()
-            except BaseException:
+                for extraction in extractions:
+                    seen.append(extraction)
+            except BaseException as error:
                 extractor.close()  # an answer left waiting would be taken for the next probe's
-                raise
-        return Looked(extraction, _choose(extraction, number), model)
+                failed = error
+        try:
+            looked = self._embedded(asked, seen, model)
+        except BaseException as error:
+            looked, failed = [], error
+        for one, result in zip_longest(asked, looked):
+            if result is not None:
+                one.looked.set_result(result)
+            else:
+                one.looked.set_exception(failed)
+
+    def _embedded(self, asked: list[_Asked], seen: list[Extraction], model: Model) -> list[Looked]:
+        """Returns what the probes show that were seen. Each embedding is to the last bit what it is alone."""
+        faces = [_choose(extraction, one.number) for one, extraction in zip(asked, seen, strict=False)]
+        chips = [face.chip for face in faces if face is not None]
+        embeddings = iter(self._loaded(model).embed_chips(np.stack(chips)) if chips else ())
+        return [
+            Looked(extraction, face, None if face is None else next(embeddings), model)
+            for extraction, face in zip(seen, faces, strict=True)
+        ]
+
+    def _some(self) -> list[_Asked]:
+        """Returns the next probes that nobody looks at or has given up, of one model."""
+        asked: list[_Asked] = []
+        with contextlib.suppress(queue.Empty):
+            while len(asked) < TOGETHER:
+                one = self._waiting.get_nowait()
+                if asked and one.model != asked[0].model:
+                    self._waiting.put(one)
+                    break
+                if one.looked.set_running_or_notify_cancel():
+                    asked.append(one)
+        return asked
 
     def _loaded(self, model: Model) -> Embedder:
         with self._loading:

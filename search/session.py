@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from access.fpir import read_fpir, strictest_fpir
 from access.gate import Gate, Permit, Receipt, Refused, Request
 from foundation.errors import EXIT_CHOICE, AfterfactError, InputError
@@ -27,7 +29,7 @@ from search.faces import GalleryFaces
 from search.lead import Lead, Probe, box_of, describe_probe
 from search.looking import Looked, Looker
 
-WINDOW = 32  # probes embedded and searched in one pass over the gallery; twice as many at most are asked about ahead
+WINDOW = 32  # probes searched in one pass over the gallery; twice as many at most are asked about ahead
 
 
 class ProbeError(AfterfactError):
@@ -175,9 +177,8 @@ class SearchSession:
             except Exception as error:
                 failed = error
                 break
-        faces = [looked.face for looked in seen if looked.face is not None]
-        embeddings = self._looker.embed(faces, gallery.model) if faces else None
-        listed = iter([] if embeddings is None else list_candidates_each(gallery, embeddings, k, by))
+        embeddings = [looked.embedding for looked in seen if looked.embedding is not None]
+        listed = iter(list_candidates_each(gallery, np.stack(embeddings), k, by) if embeddings else ())
         for one, looked in zip(window, seen, strict=False):
             extraction = looked.extraction
             if extraction.digest and extraction.digest != one.permit.request.probe:

@@ -130,6 +130,16 @@ def test_a_helper_without_its_models_is_no_photos_fault(photos, monkeypatch, tmp
     monkeypatch.setattr(sys, "path", [str(tmp_path / "stubs"), *sys.path])
     with (
         FaceExtractor(photos, Limits()) as extractor,
+        pytest.raises(HelperError, match=r"landmarks\.dat is cut off .*; reinstall its package"),
+    ):
+        list(extractor.extract_faces([str(photos / "a.jpg")]))
+
+
+def test_a_helper_without_its_library_is_no_photos_fault(photos, monkeypatch, tmp_path):
+    (tmp_path / "dlib.py").write_text("raise ImportError('no such processor')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with (
+        FaceExtractor(photos, Limits()) as extractor,
         pytest.raises(HelperError, match="exit code 1 before its first photo"),
     ):
         list(extractor.extract_faces([str(photos / "a.jpg")]))

@@ -72,9 +72,9 @@ def photos_read(monkeypatch):
     asked = []
     real = FaceExtractor.begin
 
-    def begin(self, path, probe=False):
-        asked.append(path)
-        return real(self, path, probe)
+    def begin(self, paths, probe=False):
+        asked.extend(paths)
+        return real(self, paths, probe)
 
     monkeypatch.setattr(FaceExtractor, "begin", begin)
     return asked
@@ -418,9 +418,12 @@ def test_each_probe_is_decided_on_before_it_is_decoded_and_few_are_ahead(
     watched(Gate, "ask", Gate.ask)
     watched(Gate, "answer", Gate.answer)
     real = FaceExtractor.begin
-    monkeypatch.setattr(
-        FaceExtractor, "begin", lambda self, path, probe: (events.append(("begin", path)), real(self, path, probe))[1]
-    )
+
+    def begin(self, paths, probe):
+        events.extend(("begin", path) for path in paths)
+        return real(self, paths, probe)
+
+    monkeypatch.setattr(FaceExtractor, "begin", begin)
     probes = probes_of(drawn, 9)
 
     for number, _ in enumerate(open_session(indexed_home).search_each(probes), start=1):
@@ -574,10 +577,10 @@ def test_a_probe_changed_after_its_decision_ends_the_search_behind_those_before_
         copy.write_bytes(source.read_bytes())
     real = FaceExtractor.begin
 
-    def begin(self, path, probe=False):
-        if path == str(probes[3]):
+    def begin(self, paths, probe=False):
+        if str(probes[3]) in paths:
             probes[3].write_bytes(probes[0].read_bytes())
-        return real(self, path, probe)
+        return real(self, paths, probe)
 
     monkeypatch.setattr(FaceExtractor, "begin", begin)
     leads = []
@@ -607,10 +610,11 @@ def test_a_helper_that_cannot_start_again_does_not_take_the_answers_before_it(
 ):
     probes, real = probes_of(drawn, 5), FaceExtractor.begin
 
-    def begin(self, path, probe=False):
-        if path == str(probes[3]):
-            raise HelperError("no processes left")
-        return real(self, path, probe)
+    def begin(self, paths, probe=False):
+        for path, extraction in zip(paths, real(self, paths, probe), strict=True):
+            if path == str(probes[3]):
+                raise HelperError("no processes left")
+            yield extraction
 
     monkeypatch.setattr(FaceExtractor, "begin", begin)
     leads = []
