@@ -20,9 +20,10 @@ from pathlib import Path
 import psutil
 
 HERE = Path(__file__).parent
-ROUNDS = 3
+ROUNDS = 5
 PEER_PHOTOS = 120
-OUR_PHOTOS = 2400  # enough that starting the runner is not what is measured
+OUR_PHOTOS = 3600  # enough that starting the runner is not what is measured
+WATCHED_SECONDS = 1.0  # a look at the memory takes 20 to 30 ms of a core, and holds up whom it looks at
 NAMES = {"peer": "face_recognition, Pool(2)", "bare": "our bare loop, 2 processes", "beam": "our Beam job, 2 workers"}
 
 
@@ -38,7 +39,7 @@ def measure(name: str, folder: Path, home: Path) -> dict[str, float]:
 
     def watch() -> None:
         nonlocal peak
-        while not stop.wait(0.2):
+        while not stop.wait(WATCHED_SECONDS):
             peak = max(peak, tree_bytes(process.pid))
 
     watcher = threading.Thread(target=watch, daemon=True)

@@ -56,9 +56,9 @@ UPRIGHT = 20.0
 ROOM = 0.3
 # Looks: the longer side of the copy looked at, in pixels. What a look sees for sure overlaps with what the one before
 # can have missed. The finest also sees what those between see: who takes every look takes the first and the finest.
+# No copy but the first is larger than the photo: that showed no more faces of 28 pixels or wider (decision 12).
 LOOKS = (SIDE, 213, 376)
 MULTIPLE = 16  # of which the network's input has whole numbers of pixels: all its strides together
-LARGEST_ENLARGEMENT = 2.0  # there is nothing more to see in a copy larger than this, but for the first look
 # BlazeFace also finds many an upside-down face and takes it for an upright one, but never with such a score (in 915
 # photos turned over, at most 1.63), and always with a better one the right way up; and it errs in how far a face is
 # turned that lies on its side. Below this score the copy is therefore seen turned by quarters, too, and the best look
@@ -79,7 +79,7 @@ class BlazeFaceDetector:
 
     name = (
         f"blazeface-short-range {WEIGHTS_DIGEST[:16]} {CONVERTER} {MIN_SCORE} {MIN_SCORE_LATER} {CERTAIN} "
-        f"{UPRIGHT} {UPRIGHTNESS} {ROOM} {LOOKS}"
+        f"{UPRIGHT} {UPRIGHTNESS} {ROOM} {LOOKS} not enlarged"
     )
 
     @cached_property
@@ -167,7 +167,8 @@ def _graph(content: bytes) -> bytes:
 
 
 def _worthwhile(rgb: np.ndarray) -> list[int]:
-    return [side for side in LOOKS if side == SIDE or side <= LARGEST_ENLARGEMENT * max(_size(rgb))]
+    longest = max(_size(rgb))
+    return [SIDE, *sorted({min(side, longest) for side in LOOKS if min(side, longest) > SIDE})]
 
 
 def _copies(rgb: np.ndarray, sides: Sequence[int]) -> list[np.ndarray]:

@@ -60,6 +60,12 @@ def test_a_probe_is_looked_at_until_its_small_faces_are_found(detector, portrait
     assert len(detector.faces(np.asarray(wall), every_look=True)) == 2
 
 
+@pytest.mark.parametrize(("side", "looks"), [(60, [128]), (200, [128, 200]), (250, [128, 250]), (900, [128, 376])])
+def test_a_probe_is_looked_at_in_no_more_pixels_than_it_has(detector, side, looks):
+    rgb = np.zeros((side, side, 3), dtype=np.uint8)
+    assert [max(copy.shape) for copy in detector.copies(rgb, every_look=True)] == looks
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1), (79, 79), (3, 5000)])
 @pytest.mark.parametrize("level", [0, 255])
 def test_pictures_without_room_for_a_face_are_no_error(detector, size, level):
