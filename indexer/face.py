@@ -12,7 +12,7 @@ from indexer.alignment import cut_chip
 from indexer.blazeface import BlazeFaceDetector
 from indexer.detector import Detection, Detector
 from indexer.landmarks import find_landmarks
-from indexer.models import Alignment, landmark_trees
+from indexer.models import Alignment, converted_landmarks
 from indexer.quality import Quality, measure_quality
 from indexer.shape_predictor import ShapePredictor
 
@@ -36,7 +36,8 @@ def default_detector() -> Detector:
 
 @cache
 def _predictor() -> ShapePredictor:
-    return ShapePredictor(landmark_trees())
+    with np.load(converted_landmarks()) as tables:
+        return ShapePredictor(tables)
 
 
 def load_models() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import rfc8785
 
 from foundation.errors import AfterfactError
@@ -210,11 +209,11 @@ def converted_network() -> Path:
     return cached_file(name, lambda: weights.build_graph(*weights.read_network(source)))
 
 
-def landmark_trees() -> Mapping[str, np.ndarray]:
-    """Returns the trees of dlib's landmark predictor, converted on first use; see indexer.shape_predictor.
+def converted_landmarks() -> Path:
+    """Returns the trees of dlib's landmark predictor (indexer.shape_predictor), converted on first use.
 
     Raises weights.WeightsError for a file that is not dlib's, ModelError for an unusable cache.
     """
     source = landmarks_file()
     name = f"{digest_file(source)[:32]}-{shape_predictor.CONVERTER}.npz"
-    return np.load(cached_file(name, lambda: shape_predictor.convert_trees(source)))
+    return cached_file(name, lambda: shape_predictor.convert_trees(source))

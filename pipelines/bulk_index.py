@@ -18,7 +18,7 @@ from indexer.embedder import require_device
 from indexer.gallery import Gallery, Version
 from indexer.gallery_cache import clear_work_folders
 from indexer.job import IndexJob
-from indexer.models import find_network, models_folder
+from indexer.models import converted_landmarks, find_network, models_folder
 from indexer.publish import KnownProbes, finish_interrupted, publish_run, settle_run
 from indexer.reembed import ReembedJob, is_overtaken, settle_reembedded, start_reembedding
 from indexer.run import (
@@ -97,6 +97,7 @@ def run_job(
         if todo:
             find_network(run.model, models_folder(gallery.home))  # once here, not in every worker at the same time
             converted_detector()
+            converted_landmarks()
             stages = partial(IndexSegments, run, str(models_folder(gallery.home)), device)
             metrics = run_pipeline(run, todo, stages, options, cluster, workers, progress, gallery.cache)
         progress.says("settling and publishing")

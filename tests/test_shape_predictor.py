@@ -7,14 +7,15 @@ from PIL import Image
 
 from demo.portraits import draw_portrait
 from indexer.blazeface import BlazeFaceDetector
-from indexer.models import landmark_trees, landmarks_file, network_file
+from indexer.models import converted_landmarks, landmarks_file, network_file
 from indexer.shape_predictor import TOGETHER, ShapePredictor, convert_trees
 from indexer.weights import WeightsError
 
 
 @pytest.fixture(scope="module")
 def predictor():
-    return ShapePredictor(landmark_trees())
+    with np.load(converted_landmarks()) as tables:
+        return ShapePredictor(tables)
 
 
 @pytest.fixture(scope="module")
