@@ -32,6 +32,8 @@ TOGETHER = 16
 HELD_BYTES = 32_000_000
 """How many photos take a step together, and from how many bytes held for them on no further one joins."""
 
+NOTHING = np.empty((0, 0, 3), dtype=np.uint8)
+
 
 @dataclass(frozen=True)
 class Extraction:
@@ -121,7 +123,7 @@ class _Extracting:
         self._outcome: tuple[Outcome, str] | None = None
         self._digest, self._size = "", (0, 0)
         self._content = b""
-        self.rgb = np.empty((0, 0, 3), dtype=np.uint8)
+        self.rgb = NOTHING
         self._copies: list[np.ndarray] = []
         self.detections: list[Detection] = []
         self.landmarks: list[np.ndarray] = []
@@ -181,7 +183,7 @@ class _Extracting:
     def result(self) -> Extraction:
         """Returns the extraction, and lets go of the pixels."""
         outcome, detail = self._outcome or (Outcome.ENROLLED, "")
-        self._content, self.rgb = b"", self.rgb[:0]
+        self._content, self.rgb = b"", NOTHING  # and no view of the pixels, which would keep them all
         return Extraction(outcome, detail, self._digest, *self._size, self._faces)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -56,11 +55,16 @@ class _Asked:
 
 
 class _Waiting:
-    """Requests that wait for their answers, the first asked first."""
+    """Requests that wait for their answers, the first asked first.
+
+    lost: whether the helper that they were sent to has died. Another one counts its answers anew, so that nothing more
+    may be sent before these are done with: its first answer would be taken for the first of these.
+    """
 
     def __init__(self) -> None:
         self._asked: deque[_Asked] = deque()
         self._characters = self._held_bytes = 0
+        self.lost = False
 
     def __len__(self) -> int:
         return len(self._asked)
@@ -127,8 +131,7 @@ class FaceExtractor:
         asked = _Waiting()
         for path in paths:
             one = _Asked(self._request("probe" if probe else "archive", path))
-            self._send(one)
-            asked.append(one)
+            self._send(one, asked)
         return self._finish_all(asked)
 
     def extract_faces(self, photos: Iterable[str | Member], probe: bool = False) -> Iterator[Extraction]:
@@ -140,9 +143,8 @@ class FaceExtractor:
         asked = _Waiting()
         try:
             for one in self._ready("probe" if probe else "archive", photos):
-                self._send(one)
-                asked.append(one)
-                while asked.are_too_many:
+                self._send(one, asked)
+                while asked.are_too_many or asked.lost:
                     yield from self._finish(asked)
             yield from self._finish_all(asked)
         finally:
@@ -161,10 +163,14 @@ class FaceExtractor:
             else:
                 yield _Asked(request, content)
 
-    def _send(self, asked: _Asked) -> None:
-        if asked.known is None:
-            with contextlib.suppress(HelperDied):  # receive() tells it again, for the photo that it died of
-                self._helper.send(asked.request, asked.content)
+    def _send(self, one: _Asked, asked: _Waiting) -> None:
+        """Sends a request behind those that wait, unless their helper has died: _finish then asks each of them anew."""
+        if one.known is None and not asked.lost:
+            try:
+                self._helper.send(one.request, one.content)
+            except HelperDied:
+                asked.lost = True
+        asked.append(one)
 
     def _finish_all(self, asked: _Waiting) -> Iterator[Extraction]:
         while asked:
@@ -177,14 +183,17 @@ class FaceExtractor:
             yield known
             return
         try:
-            extraction = self._extraction(*self._helper.receive())
+            extraction = None if asked.lost else self._extraction(*self._helper.receive())
         except HelperDied:
-            again = self._alone if len(asked) > 1 else self._once_more
-            while asked:
-                yield again(asked.popleft())
-        else:
+            extraction = None
+        if extraction is not None:
             asked.popleft()
             yield extraction
+            return
+        again = self._alone if len(asked) > 1 else self._once_more
+        while asked:
+            yield again(asked.popleft())
+        asked.lost = False
 
     def _alone(self, asked: _Asked) -> Extraction:
         if asked.known is not None:

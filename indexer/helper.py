@@ -15,6 +15,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -31,7 +32,8 @@ from indexer.photo import read_photo
 from indexer.picture import crop_face, number_faces
 from indexer.weights import WeightsError
 
-ARCHIVE, PROBE = LOOKED_AT = "archive", "probe"  # the tasks of which several are done together
+PROBE = "probe"
+LOOKED_AT = ("archive", PROBE)  # the tasks of which several are done together
 Blob = bytes | memoryview
 
 ORPHAN_SECONDS = 10.0  # beyond decode_seconds, at which the parent has lost its patience
@@ -87,17 +89,24 @@ def _told(extraction: Extraction) -> tuple[dict[str, Any], list[Blob]]:
 
 
 class _Answers:
-    """Answers on their way: to requests that were taken together, as few messages as their memory allows."""
+    """Answers on their way: to requests that were taken together, as few messages as memory and patience allow.
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    seconds: how long the first may wait for others.
+    """
+
+    def __init__(self, connection: Connection, seconds: float) -> None:
+        self._connection, self._seconds = connection, seconds
         self._headers: list[dict[str, Any]] = []
         self._blobs: list[Blob] = []
+        self._since = 0.0
 
     def add(self, number: int, header: dict[str, Any], blobs: list[Blob]) -> None:
+        if not self._headers:
+            self._since = time.monotonic()
         self._headers.append({**header, "number": number, "sizes": [len(blob) for blob in blobs]})
         self._blobs += blobs
-        if sum(len(blob) for blob in self._blobs) > HELD_BYTES:
+        held = sum(len(blob) for blob in self._blobs)
+        if held > HELD_BYTES or time.monotonic() - self._since > self._seconds:
             self.send()
 
     def send(self) -> None:
@@ -129,10 +138,12 @@ def serve(connection: Connection, handed: socket.socket) -> None:
 
     def photos(requests: list[dict[str, Any]]) -> Iterator[Photo]:
         for request in requests:
+            answers.send()  # those that the next photo does not join
             allow_time()
             yield _photo(request)
 
-    answers = _Answers(connection)
+    joining = JOINING_SHARE * limits.decode_seconds
+    answers = _Answers(connection, joining)
     try:
         while True:
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -140,7 +151,6 @@ def serve(connection: Connection, handed: socket.socket) -> None:
             if requests:
                 # They are one job's or one search's, and the first one's alignment is all of theirs.
                 probe, alignment = requests[0]["task"] == PROBE, _alignment(requests[0])
-                joining = JOINING_SHARE * limits.decode_seconds
                 extractions = extract_each(photos(requests), root, limits, probe, alignment, joining)
                 for request in requests:
                     allow_time()
@@ -154,8 +164,8 @@ def serve(connection: Connection, handed: socket.socket) -> None:
 
 
 def _waiting(connection: Connection, handed: socket.socket) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """Waits for a request, and returns those for photos that can be looked at together, and the one behind them, where
-    it came already or nothing is before it."""
+    """Waits for a request. Returns those for photos of one kind, and the one of another kind that came behind them or,
+    where there are none, alone."""
     requests: list[dict[str, Any]] = []
     while not requests or (len(requests) < TOGETHER and connection.poll()):
         request = _received(connection, handed)

@@ -26,7 +26,7 @@ from indexer.locations import Source
 START_SECONDS = 60.0  # importing everything on a cold, busy disk
 BURIAL_SECONDS = 5.0
 # For glibc: keep what one photo took for the next one, in place of a hundred page faults a photo; and in large pages,
-# since the landmarks' model is read all over for each face.
+# since photos, and the landmarks' model, are read all over.
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
@@ -47,7 +47,7 @@ class HelperError(AfterfactError):
 
 
 class HelperProcess:
-    """One `python -m indexer.helper`, asked one request at a time."""
+    """One `python -m indexer.helper`. It answers in the order in which it was asked."""
 
     def __init__(self, root: Source | None, limits: Limits) -> None:
         here = isinstance(root, Path)  # what lies in a store is fetched by the parent, which keeps to that root

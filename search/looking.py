@@ -6,6 +6,7 @@ import contextlib
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ class Looker:
         self._extractors = [FaceExtractor(None, Limits(), helper)]
         self._free: queue.SimpleQueue[FaceExtractor] = queue.SimpleQueue()
         self._free.put(self._extractors[0])
-        self._waiting: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
+        self._waiting: deque[_Asked] = deque()
+        self._taking = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
         self._embedders: dict[Model, Embedder] = {}
         self._loading = threading.Lock()
@@ -85,7 +87,7 @@ class Looker:
         """
         assert self._threads is not None
         asked = _Asked(str(probe), face, model, Future())
-        self._waiting.put(asked)
+        self._waiting.append(asked)
         self._threads.submit(self._look)
         return asked.looked
 
@@ -106,7 +108,10 @@ class Looker:
             self._free.put(extractor)
 
     def close(self) -> None:
-        """Ends threads and helpers; what is being looked at is finished first, what is not begun is left."""
+        """Ends threads and helpers; what is being looked at is finished first, what is not begun is cancelled."""
+        with self._taking:
+            while self._waiting:
+                self._waiting.popleft().looked.cancel()
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
             self._threads = None
@@ -153,12 +158,9 @@ class Looker:
     def _some(self) -> list[_Asked]:
         """Returns the next probes that nobody looks at or has given up, of one model."""
         asked: list[_Asked] = []
-        with contextlib.suppress(queue.Empty):
-            while len(asked) < TOGETHER:
-                one = self._waiting.get_nowait()
-                if asked and one.model != asked[0].model:
-                    self._waiting.put(one)
-                    break
+        with self._taking:
+            while self._waiting and len(asked) < TOGETHER and (not asked or self._waiting[0].model == asked[0].model):
+                one = self._waiting.popleft()
                 if one.looked.set_running_or_notify_cancel():
                     asked.append(one)
         return asked

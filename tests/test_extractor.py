@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from foundation.files import digest_bytes
 from indexer.extraction import extract_faces
 from indexer.extractor import FaceExtractor
 from indexer.helper_process import HelperError, HelperProcess
@@ -173,6 +174,23 @@ def test_a_killed_helper_is_replaced(photos):
         (second,) = extractor.extract_faces([str(photos / "a.jpg")])
     assert first.digest == second.digest
     assert second.outcome is Outcome.ENROLLED
+
+
+@pytest.mark.parametrize("way", ["extract_faces", "begin"])
+def test_no_photo_gets_anothers_face_where_the_helper_was_killed_between_two(photos, way):
+    """The first request finds nobody; what answers the second must not be taken for an answer to the first."""
+    paths = [str(path) for path in sorted(photos.glob("*.jpg"))]
+    for path in paths:
+        mark(path, path.encode())
+    helper = HelperProcess(photos, Limits())
+    with FaceExtractor(photos, Limits(), helper) as extractor:
+        before = list(extractor.extract_faces(paths))
+        os.kill(helper._process.pid, 9)
+        os.waitid(os.P_PID, helper._process.pid, os.WEXITED | os.WNOWAIT)
+        after = list(getattr(extractor, way)(paths))
+    assert len(paths) > 1
+    assert [one.digest for one in after] == [digest_bytes(Path(path).read_bytes()) for path in paths]
+    assert [one.outcome for one in after] == [one.outcome for one in before]
 
 
 def test_faces_are_cut_out_and_numbered_in_the_helper(photos):

@@ -22,7 +22,7 @@ from indexer.extractor import FaceExtractor
 from indexer.gallery import Gallery, GalleryError
 from indexer.helper_process import HelperError
 from indexer.limits import Limits
-from indexer.models import ModelError, installed_model
+from indexer.models import ModelError, installed_model, models_folder
 from search import looking
 from search import session as session_module
 from search.lead import Lead
@@ -603,6 +603,16 @@ def test_probes_that_were_only_asked_about_leave_nothing_when_the_search_is_left
 
     assert searches(indexed_home) == {("search.answered", "CANDIDATES"): 2}
     assert (second.entry, second.candidates[0].subject) == (first.entry + 1, probes_of(drawn, 12)[7].stem)
+
+
+def test_probes_that_nobody_looks_at_yet_are_given_up_when_the_looker_is_closed(indexed_home, drawn):
+    looker = looking.Looker(None, models_folder(indexed_home.path))
+    looker.expect(1)
+    looked = [looker.begin(probe, None, installed_model()) for probe in probes_of(drawn, 40)]
+    looker.close()
+
+    assert all(one.done() for one in looked)
+    assert looked[-1].cancelled()
 
 
 def test_a_helper_that_cannot_start_again_does_not_take_the_answers_before_it(
