@@ -37,11 +37,12 @@ def longest_seconds(limits: Limits) -> float:
 @dataclass
 class _Asked:
     """A request, or what is known of its photo without one. content: of a photo that was fetched, kept until it is
-    answered, since a helper that dies is asked again."""
+    answered, since a helper that dies is asked again. number: by which the helper was asked last."""
 
     request: dict[str, Any]
     content: bytes | None = None
     known: Extraction | None = None
+    number: int = 0
 
     @property
     def characters(self) -> int:
@@ -57,8 +58,8 @@ class _Asked:
 class _Waiting:
     """Requests that wait for their answers, the first asked first.
 
-    lost: whether the helper that they were sent to has died. Another one counts its answers anew, so that nothing more
-    may be sent before these are done with: its first answer would be taken for the first of these.
+    lost: whether the helper that they were sent to has died. Nothing more may be sent before these are done with:
+    another helper's first answer would come before theirs.
     """
 
     def __init__(self) -> None:
@@ -167,7 +168,7 @@ class FaceExtractor:
         """Sends a request behind those that wait, unless their helper has died: _finish then asks each of them anew."""
         if one.known is None and not asked.lost:
             try:
-                self._helper.send(one.request, one.content)
+                one.number = self._helper.send(one.request, one.content)
             except HelperDied:
                 asked.lost = True
         asked.append(one)
@@ -183,7 +184,7 @@ class FaceExtractor:
             yield known
             return
         try:
-            extraction = None if asked.lost else self._extraction(*self._helper.receive())
+            extraction = None if asked.lost else self._extraction(*self._helper.receive(asked.first.number))
         except HelperDied:
             extraction = None
         if extraction is not None:

@@ -57,7 +57,7 @@ class HelperProcess:
         self._connection: Connection | None = None
         self._handing: socket.socket | None = None
         self._ready = False
-        self._asked = self._answered = 0
+        self._asked = 0  # of all the processes that were started here: no two requests have the same number
         self._answers: deque[Answer] = deque()
 
     def start(self) -> None:
@@ -90,7 +90,6 @@ class HelperProcess:
         except OSError as error:
             raise HelperError(f"the decoder's process cannot be started ({error}); free memory or processes") from error
         self._ready = False
-        self._asked = self._answered = 0
         self._connection.send_bytes(json.dumps(self._settings).encode())
 
     def close(self) -> None:
@@ -106,11 +105,12 @@ class HelperProcess:
 
     def ask(self, request: dict[str, Any], content: bytes | None = None) -> Answer:
         """Sends a request and returns its answer: header and blobs. Raises HelperDied."""
-        self.send(request, content)
-        return self.receive()
+        return self.receive(self.send(request, content))
 
-    def send(self, request: dict[str, Any], content: bytes | None = None) -> None:
-        """Sends a request, whose answer receive() returns. Raises HelperDied, or HelperError as start() does.
+    def send(self, request: dict[str, Any], content: bytes | None = None) -> int:
+        """Sends a request and returns its number, by which receive() gives its answer.
+
+        Raises HelperDied, or HelperError as start() does.
 
         content: of the photo, where it was fetched from a store.
         """
@@ -124,6 +124,7 @@ class HelperProcess:
             self._connection.send_bytes(json.dumps(told).encode())
         except OSError as error:
             raise self._death() from error
+        return self._asked
 
     def _hand(self, content: bytes) -> None:
         """Hands over a file without a name: through the socket itself, bytes would wait for the answers before them."""
@@ -136,10 +137,10 @@ class HelperProcess:
         finally:
             os.close(handle)
 
-    def receive(self) -> Answer:
+    def receive(self, number: int) -> Answer:
         """Waits for the next answer, within the limits' decode_seconds. Answers come in the order of the requests.
 
-        Raises HelperDied, and HelperError where it answers another request than the next.
+        number: of the request that it must be the answer to. Raises HelperDied, and HelperError for another's answer.
         """
         if self._connection is None:
             raise HelperDied("the decoder died before")
@@ -151,11 +152,10 @@ class HelperProcess:
         except (EOFError, OSError) as error:
             raise self._death() from error
         header, blobs = self._answers.popleft()
-        self._answered += 1
-        if header["number"] != self._answered:
+        if header["number"] != number:
             # One photo's face under another's name is the one mistake that must not be possible.
             self.close()
-            raise HelperError(f"the decoder answered request {header['number']} for {self._answered}; report this")
+            raise HelperError(f"the decoder answered request {header['number']} for {number}; report this")
         return header, blobs
 
     def _read_answers(self) -> None:
