@@ -83,7 +83,7 @@ class Looker:
     def begin(self, probe: Path, face: int | None, model: Model) -> Future[Looked]:
         """Sets a thread to look at a probe, with others that wait, and returns at once.
 
-        face: which of several, from 1, largest first. model: the gallery's, which the probe's chip is aligned for.
+        face: which of several, from 1, largest first. model: the gallery's, which the probe is embedded with.
         """
         assert self._threads is not None
         asked = _Asked(str(probe), face, model, Future())
