@@ -35,7 +35,7 @@ def read_gallery(gallery: Gallery, version: Version) -> tuple[list[Sample], list
     """
     table = _table(gallery, version)
     found: list[tuple[str, Sample, Template]] = []
-    for batch in read_batches(table, gallery.table, READ, is_enrolled()):
+    for batch in read_batches(table, READ, is_enrolled()):
         for row in batch.to_pylist():
             if row["subject"] is not None:
                 sample = Sample(row["photo"], "", row["subject"], row["encounter"], said_of(row))
@@ -55,7 +55,7 @@ def read_enrolment(gallery: Gallery, version: Version) -> tuple[list[Sample], np
     table = _table(gallery, version)
     rows = [
         row
-        for batch in read_batches(table, gallery.table, (*READ[:-1], "outcome"))
+        for batch in read_batches(table, (*READ[:-1], "outcome"))
         for row in batch.to_pylist()
         if row["outcome"] not in NEVER_LOOKED_AT
     ]

@@ -48,7 +48,7 @@ def write_groups(
     table: of the version. files, dimension: as open_faces() takes them. Raises InputError for columns that group none.
     """
     faces, subjects = open_faces(files, dimension)
-    groups = by.groups(_columns(gallery, table, files[LABELS]), f"gallery {gallery.name!r}")
+    groups = by.groups(_columns(table, files[LABELS]), f"gallery {gallery.name!r}")
     made = calibrate_groups(faces, subjects, groups, gallery.name, table.version())
     write_sealed(folder / CALIBRATION_GROUPS, made)
 
@@ -101,12 +101,12 @@ def _grouping(grouping: Grouping, probes: np.ndarray, found: np.ndarray) -> dict
     }
 
 
-def _columns(gallery: Gallery, table: Any, labels: Path) -> list[dict[str, str]]:
+def _columns(table: Any, labels: Path) -> list[dict[str, str]]:
     """Returns what the gallery's list said of each face of the index, in its order."""
     with pa.memory_map(str(labels)) as source:
         locations = pa.ipc.open_file(source).read_all()["location"].combine_chunks()
     columns: list[dict[str, str]] = [{}] * len(locations)
-    for batch in read_batches(table, gallery.table, _SAID, is_enrolled()):
+    for batch in read_batches(table, _SAID, is_enrolled()):
         places = pc.index_in(batch["location"], value_set=locations).to_pylist()
         for place, row in zip(places, batch.to_pylist(), strict=True):
             columns[place] = said_of(row)

@@ -63,7 +63,7 @@ def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled
     done_by = DoneBy()
     told = _without_probes(_told(references, listed.num_rows, done_by), known_probes)
     settled = settle_duplicates(listed, told, _enrolled_elsewhere(table, listed, told))
-    rows = SettledRows(gallery, run, references, settled, table)
+    rows = SettledRows(run, references, settled, table)
     counts = {Outcome(one["values"]): one["counts"] for one in pc.value_counts(settled["outcome"]).to_pylist()}
     accounting = Accounting(
         planned=run.planned,

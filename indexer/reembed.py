@@ -129,7 +129,7 @@ def settle_reembedded(gallery: Gallery, run: Run, limit_lost: float) -> Settled:
     verdicts = _verdicts(references, before, done_by)
     _require_few_lost(run, references, before["outcome"], verdicts, limit_lost)
     table = open_table(gallery, run.reembeds)
-    rows = _ReembeddedRows(gallery, run, references, verdicts, table)
+    rows = _ReembeddedRows(run, references, verdicts, table)
     counts = {Outcome(one["values"]): one["counts"] for one in pc.value_counts(verdicts["outcome"]).to_pylist()}
     accounting = Accounting(
         planned=run.planned,
@@ -189,16 +189,14 @@ def _require_few_lost(
 class _ReembeddedRows:
     """What the run publishes, a segment at a time: rows with other embeddings, then those that never had one."""
 
-    def __init__(
-        self, gallery: Gallery, run: Run, references: list[SegmentReference], verdicts: pa.Table, table: Any
-    ) -> None:
-        self._gallery, self._run, self._references, self._verdicts = gallery, run, references, verdicts
-        self._table = table
+    def __init__(self, run: Run, references: list[SegmentReference], verdicts: pa.Table, table: Any) -> None:
+        self._run, self._references = run, references
+        self._verdicts, self._table = verdicts, table
         self.num_rows = run.held + (pc.sum(verdicts["stays"]).as_py() or 0)
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Returns a column of every row that they replace, which are all."""
-        rows = read_batches(self._table, self._gallery.table, [name])
+        rows = read_batches(self._table, [name])
         return pa.Table.from_batches(rows, pa.schema([PHOTOS.field(name)]))[name]
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
@@ -210,7 +208,7 @@ class _ReembeddedRows:
                 begin += held.num_rows
                 found = read_found(reference)
                 yield from self._rows(held, found, verdicts).filter(verdicts["stays"]).to_batches()
-        yield from read_batches(self._table, self._gallery.table, PHOTOS.names, ~_has_embedding())
+        yield from read_batches(self._table, PHOTOS.names, ~_has_embedding())
 
     def _rows(self, held: pa.Table, found: pa.Table, verdicts: pa.Table) -> pa.Table:
         kept = pc.is_in(verdicts["outcome"], value_set=pa.array(sorted(EMBEDDED), pa.string()))

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from foundation.files import digest_file, put_file, remove_tree, sync_folder, sync_tree
 from foundation.memory import give_back_memory
-from foundation.store_path import Place, StorePath
+from foundation.store_path import StorePath
 from indexer.calibrating import write_calibration
 from indexer.calibrating_groups import carry_groups
 from indexer.gallery import (
@@ -60,13 +60,13 @@ def build_index(gallery: Gallery, table: Any) -> None:
 
 def _build(gallery: Gallery, table: Any, folder: Path) -> dict[str, Any]:
     """Writes the files that search reads into a folder of this machine, and returns what index.json shall say."""
-    _write_labels(folder / LABELS, enrolled_labels(table, gallery.table))
+    _write_labels(folder / LABELS, enrolled_labels(table))
     give_back_memory()
     with pa.memory_map(str(folder / LABELS)) as source:  # sorting them took several times the space that they take
         labels = pa.ipc.open_file(source).read_all()
     about = _about(gallery, table, labels)
     dimension = about["model"]["dimension"]
-    vectors = enrolled_vectors(table, gallery.table, labels, dimension)
+    vectors = enrolled_vectors(table, labels, dimension)
     write_faces(folder / FACES, labels.num_rows, dimension, vectors)
     files = {name: folder / name for name in (FACES, LABELS)}
     write_calibration(folder, files, dimension, gallery.name, about["version"])
@@ -80,12 +80,12 @@ def _write_labels(path: Path, labels: pa.Table) -> None:
         writer.write_table(labels)
 
 
-def enrolled_labels(table: Any, folder: Place) -> pa.Table:
+def enrolled_labels(table: Any) -> pa.Table:
     """Returns the labels (indexer.schema.LABELS) of the faces to search, in the order of locations.
 
     The order is the rows' own, so that two builds of one version are the same bytes.
     """
-    unsorted = pa.Table.from_batches(read_batches(table, folder, LABEL_COLUMNS.names, is_enrolled()), LABEL_COLUMNS)
+    unsorted = pa.Table.from_batches(read_batches(table, LABEL_COLUMNS.names, is_enrolled()), LABEL_COLUMNS)
     order = pc.sort_indices(unsorted["location"])
     columns = {}
     for name in LABEL_COLUMNS.names:  # one at a time, so that they are never all there twice
@@ -94,12 +94,10 @@ def enrolled_labels(table: Any, folder: Place) -> pa.Table:
     return pa.table(columns, schema=LABEL_COLUMNS)
 
 
-def enrolled_vectors(
-    table: Any, folder: Place, labels: pa.Table, dimension: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def enrolled_vectors(table: Any, labels: pa.Table, dimension: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields int64 (n,) rows of labels and the float32 (n, dimension) embeddings of them, some thousand at a time."""
     locations = labels["location"].combine_chunks()
-    for batch in read_batches(table, folder, ["location", "embedding"], is_enrolled()):
+    for batch in read_batches(table, ["location", "embedding"], is_enrolled()):
         rows = pc.index_in(batch["location"], value_set=locations).to_numpy()
         yield rows, batch["embedding"].flatten().to_numpy().reshape(len(rows), dimension)
 

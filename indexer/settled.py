@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from foundation.files import digest_bytes, parquet_source
-from indexer.gallery import Gallery
 from indexer.outcomes import EMBEDDED, TRIED_AGAIN, Outcome
 from indexer.run import Run
 from indexer.schema import DESCRIBING, FOUND, LISTED, PHOTOS
@@ -85,10 +84,8 @@ class SettledRows:
     settled: outcome, detail and duplicate_of of each photo. table: the gallery's before this run, or None.
     """
 
-    def __init__(
-        self, gallery: Gallery, run: Run, references: list[SegmentReference], settled: pa.Table, table: Any | None
-    ) -> None:
-        self._gallery, self._run, self._references = gallery, run, references
+    def __init__(self, run: Run, references: list[SegmentReference], settled: pa.Table, table: Any | None) -> None:
+        self._run, self._references = run, references
         self._settled, self._table = settled, table
         self._updates = run.updates()
         self.num_rows = (pc.sum(has_row(settled["outcome"])).as_py() or 0) + self._updates.num_rows
@@ -115,7 +112,7 @@ class SettledRows:
         if not self._updates.num_rows:
             return
         locations = self._updates["location"].combine_chunks()
-        for held in read_batches(self._table, self._gallery.table, PHOTOS.names, pc.field("location").isin(locations)):
+        for held in read_batches(self._table, PHOTOS.names, pc.field("location").isin(locations)):
             described = self._updates.take(pc.index_in(held["location"], value_set=locations))
             columns = [_whole(described[name]) if name in DESCRIBING else held[name] for name in PHOTOS.names]
             yield pa.record_batch(columns, schema=PHOTOS)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from foundation.files import arrow_files
 from foundation.object_store import storage_options
-from foundation.store_path import Place, StorePath
+from foundation.store_path import Place, StorePath, place_at
 from indexer.gallery import Gallery, GalleryError
 from indexer.outcomes import Outcome
 from indexer.schema import PHOTOS
@@ -76,22 +77,17 @@ def _first_line(error: Exception) -> str:
 
 def read_rows(table: Any, columns: Sequence[str], condition: Any = None) -> pa.Table:
     """Returns the named columns of a version's rows, in no order; large strings narrowed to ours."""
-    source = table.to_pyarrow_dataset()
-    rows = source.to_table(columns=list(columns), filter=condition)
+    rows = _photos(table).to_table(columns=list(columns), filter=condition)
     return rows.cast(pa.schema([PHOTOS.field(name) for name in columns]))
 
 
-def read_batches(table: Any, folder: Place, columns: Sequence[str], condition: Any = None) -> Iterator[pa.RecordBatch]:
-    """Yields the named columns of a version's rows, some thousand at a time, every call in the same order.
-
-    folder: the table's, read directly: deltalake's own file system cannot read while deltalake is writing.
-    """
+def read_batches(table: Any, columns: Sequence[str], condition: Any = None) -> Iterator[pa.RecordBatch]:
+    """Yields the named columns of a version's rows, some thousand at a time, every call in the same order."""
     from pyarrow.dataset import ParquetFragmentScanOptions
 
-    source = table.to_pyarrow_dataset(filesystem=arrow_files(folder))
     schema = pa.schema([PHOTOS.field(name) for name in columns])
     # pyarrow would read ahead sixteen batches of 131,072 rows, of four files at once.
-    scanned = source.to_batches(
+    scanned = _photos(table).to_batches(
         columns=list(columns),
         filter=condition,
         batch_size=BATCH,
@@ -101,6 +97,16 @@ def read_batches(table: Any, folder: Place, columns: Sequence[str], condition: A
     )
     for batch in scanned:
         yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
+
+
+def _photos(table: Any) -> Any:
+    """Returns the version as a pyarrow.dataset.Dataset that reads its files through pyarrow's own file system.
+
+    deltalake's is Python code. Arrow's threads still call it when a read is over, and a process that ends just then
+    is aborted (https://github.com/apache/arrow/issues/34314); nor can it read while deltalake is writing.
+    """
+    place = place_at(unquote(table.table_uri.removeprefix("file://")).rstrip("/"))
+    return table.to_pyarrow_dataset(filesystem=arrow_files(place))
 
 
 def holds_any(table: Any | None, locations: pa.ChunkedArray) -> bool:
@@ -143,7 +149,7 @@ def commit_rows(
             writing |= {"configuration": CONFIGURATION, "storage_options": storage_options(place)}
             write_deltalake(place, _stream(rows.to_batches()), mode="error", **writing)
         elif replaces:
-            write_deltalake(table, _stream(_with_replacements(table, gallery.table, rows)), mode="overwrite", **writing)
+            write_deltalake(table, _stream(_with_replacements(table, rows)), mode="overwrite", **writing)
         else:
             write_deltalake(table, _stream(rows.to_batches()), mode="append", **writing)
     except CommitFailedError as error:
@@ -169,14 +175,14 @@ def _stream(batches: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(PHOTOS, batches)
 
 
-def _with_replacements(table: Any, folder: Place, rows: Rows) -> Iterator[pa.RecordBatch]:
+def _with_replacements(table: Any, rows: Rows) -> Iterator[pa.RecordBatch]:
     """Yields the table's rows, those of a location in rows left out, and then rows.
 
     In place of deltalake's merge() and delete(), which write text as Arrow's string_view: pyarrow cannot
     compare that (https://github.com/apache/arrow/issues/49368), so neither we nor DuckDB could filter by it.
     """
     stays = ~pc.field("location").isin(rows.column("location").combine_chunks())
-    yield from read_batches(table, folder, PHOTOS.names, stays)
+    yield from read_batches(table, PHOTOS.names, stays)
     yield from rows.to_batches()
 
 

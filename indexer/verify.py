@@ -133,7 +133,7 @@ def _index_against_table(gallery: Gallery, version: Version) -> str:
     table = open_table(gallery, version.number)
     if table is None:
         return "the table is gone"
-    labels = enrolled_labels(table, gallery.table)
+    labels = enrolled_labels(table)
     with files_to_check(gallery, version) as folder:
         return _files_against_table(gallery, version, table, labels, folder)
 
@@ -146,7 +146,7 @@ def _files_against_table(gallery: Gallery, version: Version, table: Any, labels:
     index = faiss.read_index(str(folder / FACES), faiss.IO_FLAG_MMAP_IFC)
     if not index.ntotal == labels.num_rows == version.about["faces"]:
         return f"{index.ntotal} faces in the index, {labels.num_rows} in the table, {version.about['faces']} stated"
-    for rows, embeddings in enrolled_vectors(table, gallery.table, labels, version.model.dimension):
+    for rows, embeddings in enrolled_vectors(table, labels, version.model.dimension):
         if not np.array_equal(index.reconstruct_batch(rows), embeddings):
             return "the index holds other vectors than the table"
     if not written_labels.equals(labels):

@@ -12,7 +12,8 @@ from pyarrow import ipc
 from indexer.gallery import FACES, LABELS, Gallery
 from indexer.job import IndexJob
 from indexer.reembed import ReembedJob
-from indexer.table import open_table
+from indexer.schema import PHOTOS
+from indexer.table import open_table, read_rows
 from pipelines.bulk_index import Indexed, run_job
 from pipelines.progress import Progress
 
@@ -45,7 +46,7 @@ def no_probes(_digests: set[str]) -> set[str]:
 
 def rows_of(gallery: Gallery, version: int | None = None) -> dict[str, dict[str, Any]]:
     """Returns the rows of a gallery's table by the photo's name; no two may have one location."""
-    rows = open_table(gallery, version).to_pyarrow_table().to_pylist()
+    rows = read_rows(open_table(gallery, version), PHOTOS.names).to_pylist()
     assert len({row["location"] for row in rows}) == len(rows)
     return {row["photo"]: row for row in rows}
 

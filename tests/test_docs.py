@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Home
+from object_stores import S3Server, upload
 
 from afterfact import front_door
 from indexer.job import read_job
@@ -23,15 +25,28 @@ READERS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/gallery.md").read_tex
 def test_a_gallerys_table_opens_without_our_code_as_the_page_shows(
     code: str, indexed_home: Home, tmp_path: Path
 ) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-I", "-c", code.replace("HOME", str(indexed_home.path))],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
+    ended = _run(code.replace("HOME", str(indexed_home.path)), tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "ENROLLED" in ended.stdout or "S0001" in ended.stdout
+
+
+@pytest.mark.parametrize("code", READERS, ids=["pandas", "duckdb"])
+def test_so_does_one_in_a_store(code: str, indexed_home: Home, tmp_path: Path, s3: S3Server) -> None:
+    url = upload(indexed_home.path / "galleries", s3.new_bucket())
+    ended = _run(code.replace("HOME/galleries", url), tmp_path, AWS_ALLOW_HTTP="true")
+    assert ended.returncode == 0, ended.stderr
+    assert "ENROLLED" in ended.stdout or "S0001" in ended.stdout
+
+
+def _run(code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **environment},
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
