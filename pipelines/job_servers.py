@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -129,26 +128,24 @@ def job_server(options: PipelineOptions, command: Command | None, says: Callable
 
 def _flags_of(endpoint: str, seconds: float, look: Callable[[], None]) -> set[str]:
     """Returns the names of the flags that a job server knows; calls look while it waits for its answer."""
-    ends = time.monotonic() + seconds
     with grpc.insecure_channel(endpoint) as channel:
-        ready = grpc.channel_ready_future(channel)
+        request = beam_job_api_pb2.DescribePipelineOptionsRequest()
+        asked = beam_job_api_pb2_grpc.JobServiceStub(channel).DescribePipelineOptions.future(
+            request, timeout=seconds, wait_for_ready=True
+        )
         while True:
             look()
             try:
-                ready.result(timeout=1.0)
-                break
+                return {option.name for option in asked.result(timeout=1.0).options}
             except grpc.FutureTimeoutError:
-                if time.monotonic() > ends:
+                continue
+            except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                     raise ClusterError(
                         f"no job server answers at {endpoint} after {seconds:.0f} s; start one there, or name another "
                         f"with --job_endpoint or {JOB_SERVER}"
                     ) from None
-        request = beam_job_api_pb2.DescribePipelineOptionsRequest()
-        try:
-            answer = beam_job_api_pb2_grpc.JobServiceStub(channel).DescribePipelineOptions(request, timeout=seconds)
-        except grpc.RpcError as error:
-            raise ClusterError(f"what answers at {endpoint} is no Beam job server ({error.details()})") from error
-        return {option.name for option in answer.options}
+                raise ClusterError(f"what answers at {endpoint} is no Beam job server ({error.details()})") from error
 
 
 def _require_alive(process: subprocess.Popen[bytes], said: Path) -> None:
