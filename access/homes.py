@@ -16,7 +16,7 @@ from access.ledger.ledger import DATABASE, KEY, MARK, Ledger
 from access.times import later, moment
 from foundation.errors import InputError
 from foundation.files import sync_folder, write_whole
-from foundation.gallery_place import ADDRESS, FOLDER, read_gallery_place, require_writable
+from foundation.gallery_place import ADDRESS, FOLDER, read_gallery_place, require_fit, require_writable
 from foundation.store_path import StorePath
 
 
@@ -47,6 +47,8 @@ def make_home(
     place = read_gallery_place(galleries, "--galleries") if galleries is not None else None
     if isinstance(place, StorePath):
         require_writable(place)
+    else:
+        require_fit(home)
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         draft_home = Path(tempfile.mkdtemp(dir=home.parent, prefix=f".{home.name}."))

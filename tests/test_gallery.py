@@ -6,6 +6,7 @@ import multiprocessing
 import filelock
 import pytest
 
+from access.homes import make_home
 from foundation.errors import InputError
 from indexer.gallery import INDEX_FORMAT, Gallery, GalleryError, gallery_names, read_sealed, write_sealed
 
@@ -50,6 +51,23 @@ def test_a_gallery_that_is_not_there_is_told_with_the_nearest(tmp_path):
 def test_names_that_are_no_folders_everywhere_are_refused(tmp_path, name):
     with pytest.raises(InputError, match=r"gallery name .* is not allowed"):
         Gallery(tmp_path, name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a#b", "a?b", "a[b", "a]b", "a^b", "a|b", "a\\b", "a\tb", "p%20q", b"\xff".decode("utf-8", "surrogateescape")],
+)
+def test_a_data_home_where_no_table_can_lie_is_refused_before_anything_is_made(tmp_path, name):
+    for home in (tmp_path / name, tmp_path / name / "below"):
+        with pytest.raises(InputError, match=r"in its path; a Delta table lies in no path with .* give another --home"):
+            make_home(home, "A. Clerk")
+        with pytest.raises(InputError, match="give another --home"):
+            Gallery(home, "county")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    with pytest.raises(InputError, match="give another --home"):
+        Gallery(tmp_path / "link", "county")
 
 
 def test_a_version_exists_once_its_index_json_does(tmp_path):

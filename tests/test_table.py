@@ -2,12 +2,13 @@
 
 import shutil
 
+import pyarrow as pa
 import pytest
 from indexing import index_archive, rows_of
 
 from indexer.gallery import Gallery
 from indexer.schema import PHOTOS
-from indexer.table import TableError, commit_rows, committed, open_table, read_rows, table_files
+from indexer.table import TableError, commit_rows, committed, open_table, read_batches, read_rows, table_files
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,22 @@ def test_a_replaced_row_is_there_once_and_the_others_are_untouched(changed):
     assert len(after) == 3
     assert after["S0002.jpg"] == before["S0002.jpg"]
     assert after["S0001.jpg"] == {**before["S0001.jpg"], "subject": "T0001"}
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "é 日本", "100%", "%zz", "(x) & {y}~`'\"", "a:b;c=d,e@f+g$h!i*j<k>l", "trailing "]
+)
+def test_a_table_lies_and_is_read_in_a_home_of_an_odd_name(changed, tmp_path, name):
+    gallery = Gallery(tmp_path / name, "county")
+    gallery.make_folders()
+    rows = read_rows(open_table(changed), PHOTOS.names)
+    commit_rows(gallery, None, rows.slice(0, 1), False, "first", {})
+    commit_rows(gallery, open_table(gallery), rows.slice(1), False, "second", {})
+    table = open_table(gallery)
+    assert len(table.history()) == 2
+    assert sorted(read_rows(table, ["photo"])["photo"].to_pylist()) == sorted(rows["photo"].to_pylist())
+    assert pa.Table.from_batches(read_batches(table, ["photo"])).num_rows == rows.num_rows
+    assert all(path.is_file() for path in table_files(table, gallery.table))
 
 
 def test_a_commit_is_known_by_its_run_and_by_no_other(changed):
