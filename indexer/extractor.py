@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -46,8 +47,8 @@ class _Asked:
 
     @property
     def characters(self) -> int:
-        """How much of the socket it may take."""
-        return len(repr(self.request["photo"]))
+        """How much of the socket it may take, as JSON: one emoji of a path is twelve characters there."""
+        return len(json.dumps(self.request["photo"]))
 
     @property
     def held_bytes(self) -> int:

@@ -35,7 +35,8 @@ KEEP_MEMORY = {
 CREDENTIALS = ("AFTERFACT_CREDENTIAL", "AWS_", "GOOGLE_")
 Answer = tuple[dict[str, Any], list[memoryview]]  # header and blobs
 # No photo does this to its decoder: a system that is going down does, and the job with it.
-_TOLD_TO_END = frozenset(f"the decoder died of {one}" for one in ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"))
+_KILLED = "the decoder died of "
+_TOLD_TO_END = frozenset(f"{_KILLED}{one}" for one in ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"))
 
 
 class HelperDied(Exception):
@@ -57,6 +58,7 @@ class HelperProcess:
         self._connection: Connection | None = None
         self._handing: socket.socket | None = None
         self._ready = False
+        self._died_starting = False
         self._asked = 0  # of all the processes that were started here: no two requests have the same number
         self._answers: deque[Answer] = deque()
 
@@ -174,7 +176,7 @@ class HelperProcess:
         if unusable:
             self.close()
             raise HelperError(unusable)
-        self._ready = True
+        self._ready, self._died_starting = True, False
 
     def _read_within(self, seconds: float) -> bytes:
         assert self._connection is not None
@@ -196,7 +198,9 @@ class HelperProcess:
         ready, died_of = self._ready, self._bury()
         if died_of in _TOLD_TO_END:
             return HelperError(f"{died_of}: somebody is ending this job; run the same command again")
-        if ready:
+        # A start that was killed, for memory say, may succeed a moment later; the second in a row is no accident.
+        if ready or (died_of.startswith(_KILLED) and not self._died_starting):
+            self._died_starting = not ready
             return HelperDied(died_of)
         return HelperError(
             f"the decoder's process cannot be started: {died_of} before its first photo; "
@@ -212,7 +216,7 @@ class HelperProcess:
             code = 0
         self.close()
         if code < 0:
-            return f"the decoder died of {signal.Signals(-code).name}"
+            return f"{_KILLED}{signal.Signals(-code).name}"
         return f"the decoder ended with exit code {code}"
 
 

