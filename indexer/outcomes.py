@@ -45,7 +45,7 @@ ABOUT = {
     Outcome.OUTSIDE_ARCHIVE: "the path leads out of the archive's folder",
     Outcome.MISSING_FILE: "the list names a file that is not there",
     Outcome.UNREADABLE_FILE: "the file is there but cannot be read",
-    Outcome.PROBE_PHOTO: "its bytes were a probe in a search, and a probe is never enrolled",
+    Outcome.PROBE_PHOTO: "its bytes were a probe before any gallery here enrolled them, and a probe is never enrolled",
     Outcome.CHANGED_PHOTO: "it is not the photo any more that is to be embedded anew",
 }
 

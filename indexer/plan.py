@@ -24,12 +24,14 @@ class Plan:
     """work: photos to look at, in the list's order. updates: held photos whose listed columns changed.
 
     Both are tables of indexer.schema.LISTED. held: photos that need nothing. bytes: of the photos to look at.
+    version: of the table that it was held against, None where there was none.
     """
 
     work: pa.Table
     updates: pa.Table
     held: int
     bytes: int
+    version: int | None
 
 
 def make_plan(
@@ -45,7 +47,7 @@ def make_plan(
     its bytes' digest too. retry_rejected looks again at photos that were rejected. limits: of reading a member.
     """
     if table is None:
-        return _plan(listed, np.ones(listed.num_rows, dtype=bool), np.zeros(listed.num_rows, dtype=bool))
+        return _plan(listed, np.ones(listed.num_rows, dtype=bool), np.zeros(listed.num_rows, dtype=bool), None)
     held = read_rows(table, _HELD_COLUMNS)
     place = pc.index_in(listed["location"], value_set=held["location"].combine_chunks())
     known = held.take(place)  # a row a listed photo, null where it is new
@@ -63,13 +65,14 @@ def make_plan(
     changed = np.zeros(listed.num_rows, dtype=bool)
     for name in DESCRIBING:
         changed |= _truths(_differs(listed, known, name))
-    return _plan(listed, stale, changed & ~stale)
+    return _plan(listed, stale, changed & ~stale, table.version())
 
 
-def _plan(listed: pa.Table, stale: np.ndarray, changed: np.ndarray) -> Plan:
+def _plan(listed: pa.Table, stale: np.ndarray, changed: np.ndarray, version: int | None) -> Plan:
     work, updates = listed.filter(_mask(stale)), listed.filter(_mask(changed))
     held = listed.num_rows - work.num_rows - updates.num_rows
-    return Plan(work, updates, held, pc.sum(work["bytes"].filter(pc.greater(work["bytes"], 0))).as_py() or 0)
+    size = pc.sum(work["bytes"].filter(pc.greater(work["bytes"], 0))).as_py() or 0
+    return Plan(work, updates, held, size, version)
 
 
 def _mask(truths: np.ndarray) -> pa.Array:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,14 +20,26 @@ import pyarrow.parquet as pq
 from foundation.files import digest_bytes, parquet_source, sync_folder, sync_tree, write_whole
 from foundation.memory import give_back_memory
 from indexer.accounting import Accounting, AccountingError, rejections_csv
-from indexer.gallery import Gallery, GalleryError, Version, write_sealed
+from indexer.gallery import Gallery, GalleryError, Version, gallery_names, write_sealed
 from indexer.outcomes import Outcome
 from indexer.run import Run, discard_run
 from indexer.schema import FOUND, PHOTOS
 from indexer.search_files import build_index
 from indexer.segment import DoneBy, SegmentReference, plan_segments, read_found, undone_segments
 from indexer.settled import Rejections, SettledRows, has_row, settle_duplicates
-from indexer.table import Rows, commit_rows, committed, holds_any, is_enrolled, open_table, read_rows, restore
+from indexer.table import (
+    REEMBEDDED,
+    ROLLED_BACK_TO,
+    Rows,
+    commit_rows,
+    committed,
+    holds_any,
+    is_enrolled,
+    lost_rows_since,
+    open_table,
+    read_rows,
+    restore,
+)
 from indexer.torn_entry import set_aside_torn_entry
 
 ASKED_AT_ONCE = 20_000  # photo digests; a question for 300,000 at once is made of a million texts
@@ -54,14 +68,20 @@ class Settled:
 def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled:
     """Returns the rows to publish, duplicates settled in the manifest's order, and the accounting.
 
-    Raises AccountingError where a segment is missing or photos are unaccounted for.
+    Raises AccountingError where a segment is missing or photos are unaccounted for, GalleryError where the gallery was
+    rolled back beside it.
     """
     table = open_table(gallery)
+    if is_outdated(run, table):
+        raise GalleryError(
+            f"gallery {gallery.name!r} was rolled back or embedded anew since run {run.run_id} was planned; nothing "
+            "was published: run the same command again, and it begins anew"
+        )
     references = done_segments(run)
     manifest = parquet_source(run.manifest_path)
     listed = pq.read_table(manifest, columns=["location", "photo", "subject"], partitioning=None)
     done_by = DoneBy()
-    told = _without_probes(_told(references, listed.num_rows, done_by), known_probes)
+    told = _without_probes(gallery, _told(references, listed.num_rows, done_by), known_probes)
     settled = settle_duplicates(listed, told, _enrolled_elsewhere(table, listed, told))
     rows = SettledRows(run, references, settled, table)
     counts = {Outcome(one["values"]): one["counts"] for one in pc.value_counts(settled["outcome"]).to_pylist()}
@@ -74,6 +94,11 @@ def settle_run(gallery: Gallery, run: Run, known_probes: KnownProbes) -> Settled
         updated=run.updated,
     )
     return Settled(rows, table, accounting, Rejections(run, settled), done_by.listed())
+
+
+def is_outdated(run: Run, table: Any | None) -> bool:
+    """Tells whether photos that the run of an archive counts as held or enrolled may not be in the table any more."""
+    return run.reembeds is None and lost_rows_since(table, run.planned_on)
 
 
 def done_segments(run: Run) -> list[SegmentReference]:
@@ -105,13 +130,18 @@ def _told(references: list[SegmentReference], photos: int, done_by: DoneBy) -> p
     return told.combine_chunks()
 
 
-def _without_probes(told: pa.Table, known_probes: KnownProbes) -> pa.Table:
+def _without_probes(gallery: Gallery, told: pa.Table, known_probes: KnownProbes) -> pa.Table:
     """Returns told with every photo rejected that was a probe: a gallery that takes in probes would list as a
-    candidate whoever was only asked about, or keep their embedding until other limits did."""
+    candidate whoever was only asked about, or keep their embedding until other limits did.
+
+    Photos that a gallery here has enrolled stay: they were booking photos before anybody searched with them, for
+    another name of the same person say, and who was enrolled must not be lost to that.
+    """
     digests = told["photo_digest"].filter(told["embedded"])
     probes: set[str] = set()
     for first in range(0, len(digests), ASKED_AT_ONCE):
         probes |= known_probes(set(digests.slice(first, ASKED_AT_ONCE).to_pylist()))
+    probes -= _enrolled_among(gallery.home, probes) if probes else set()
     if not probes:
         return told
     hit = pc.and_(told["embedded"], pc.is_in(told["photo_digest"], pa.array(sorted(probes), pa.string())))
@@ -119,6 +149,18 @@ def _without_probes(told: pa.Table, known_probes: KnownProbes) -> pa.Table:
         column = pc.if_else(hit, pa.scalar(value, told[name].type), told[name])
         told = told.set_column(told.column_names.index(name), name, column)
     return told
+
+
+def _enrolled_among(home: Path, digests: set[str]) -> set[str]:
+    """Returns those of the photo digests that a gallery of the data home has enrolled now."""
+    wanted = is_enrolled() & pc.field("photo_digest").isin(pa.array(sorted(digests), pa.string()))
+    found: set[str] = set()
+    for name in gallery_names(home):
+        with suppress(GalleryError):  # of another gallery, which is not ours to mend: its photos are not spared
+            table = open_table(Gallery(home, name))
+            if table is not None:
+                found.update(read_rows(table, ["photo_digest"], wanted)["photo_digest"].to_pylist())
+    return found
 
 
 def _enrolled_elsewhere(table: Any | None, listed: pa.Table, told: pa.Table) -> pa.Table:
@@ -141,7 +183,7 @@ def publish_run(gallery: Gallery, run: Run, settled: Settled, summary: dict[str,
         "run": run.run_id,
         "archive": run.archive,
         **summary,
-        **({} if run.reembeds is None else {"reembedded": run.reembeds}),
+        **({} if run.reembeds is None else {REEMBEDDED: run.reembeds}),
         "done_by": settled.done_by,
         "limits": run.limits.of_quality,
         "accounting": settled.accounting.as_json(),
@@ -219,7 +261,7 @@ def roll_back(gallery: Gallery, number: int) -> Version:
     Raises GalleryError as require_earlier does.
     """
     wanted, present = require_earlier(gallery, number), gallery.version()
-    account = {"rolled_back_to": number, "rolled_back_from": present.number}
+    account = {ROLLED_BACK_TO: number, "rolled_back_from": present.number}
     about = about_commit(account, wanted.about["model"], wanted.limits)
     restore(gallery, open_table(gallery, present.number), number, about)
     version = roll_forward(gallery)

@@ -35,8 +35,9 @@ UPDATES = "updates.parquet"
 class Run:
     """One planned run. Photos to look at are in the manifest, one row group a segment.
 
-    planned, held, updated: photos. bytes: of the photos to look at. repeated: see Listing. reembeds: the version whose
-    faces it embeds anew (indexer.reembed), None where it looks at an archive.
+    planned, held, updated: photos. bytes: of the photos to look at. repeated: see Listing. planned_on: the table's
+    version that it was planned against, None where there was none. reembeds: the version whose faces it embeds anew
+    (indexer.reembed), None where it looks at an archive.
     """
 
     run_id: str
@@ -56,6 +57,7 @@ class Run:
     bytes: int
     segments: int
     repeated: list[tuple[str, str | None, str]] = field(default_factory=list)
+    planned_on: int | None = None
     reembeds: int | None = None
 
     @property
@@ -181,6 +183,7 @@ def start_run(gallery: Gallery, job: IndexJob, workers: int) -> Run:
         held=plan.held,
         bytes=plan.bytes,
         repeated=listing.repeated,
+        planned_on=plan.version,
     )
 
 

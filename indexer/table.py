@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -19,6 +20,7 @@ from indexer.schema import PHOTOS
 APPLICATION = "afterfact:"  # a run's transaction number survives checkpoints and log cleanup; its metadata does not
 ROLLBACK = "rollback"  # in the place of a run's id; deltalake writes it last, which is how a whole entry is told
 ACCOUNT = "afterfact.account"
+ROLLED_BACK_TO, REEMBEDDED = "rolled_back_to", "reembedded"  # in an account: commits that take rows away
 # Versions can be listed and rolled back to for ten years; Delta's own default of 30 days would forget them.
 CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days"}
 # What is held at a time. deltalake's own row group of a million rows is the whole table in memory, twice.
@@ -120,6 +122,16 @@ def holds_any(table: Any | None, locations: pa.ChunkedArray) -> bool:
 def committed(table: Any | None, run_id: str) -> bool:
     """Tells whether the run's one commit is in the table already."""
     return table is not None and table.transaction_version(APPLICATION + run_id) is not None
+
+
+def lost_rows_since(table: Any | None, version: int | None) -> bool:
+    """Tells whether a commit after the version (None: since there is a table) took rows away, as a rollback and new
+    embeddings do: photos that were held then may be held no more."""
+    since = 0 if version is None else version + 1
+    if table is None or table.version() < since:
+        return False
+    accounts = [json.loads(one.get(ACCOUNT, "{}")) for one in table.history(table.version() - since + 1)]
+    return any(one.keys() & {ROLLED_BACK_TO, REEMBEDDED} for one in accounts)
 
 
 def commit_rows(

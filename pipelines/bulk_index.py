@@ -19,7 +19,7 @@ from indexer.gallery import Gallery, Version
 from indexer.gallery_cache import clear_work_folders
 from indexer.job import IndexJob
 from indexer.models import converted_landmarks, find_network, models_folder
-from indexer.publish import KnownProbes, finish_interrupted, publish_run, settle_run
+from indexer.publish import KnownProbes, finish_interrupted, is_outdated, publish_run, settle_run
 from indexer.reembed import ReembedJob, is_overtaken, settle_reembedded, start_reembedding
 from indexer.run import (
     Run,
@@ -31,6 +31,7 @@ from indexer.run import (
     unfinished_runs,
 )
 from indexer.segment import SegmentReference, forget_segment, undone_segments
+from indexer.table import open_table
 from pipelines.clusters import cluster_of
 from pipelines.progress import Progress
 from pipelines.running import run_pipeline, segments_of
@@ -120,13 +121,17 @@ def run_job(
 def _run_to_do(gallery: Gallery, job: IndexJob | ReembedJob, workers: int, progress: Progress) -> tuple[Run, bool]:
     for run in unfinished_runs(gallery):
         if run.job_digest == job.digest:
-            if run.reembeds is None:
-                require_same_model(gallery, run.model)  # another job may have made the gallery's first version since
-            elif is_overtaken(gallery, run):
-                progress.says(f"run {run.run_id} is of version {run.reembeds}, and another came since; it begins anew")
-                discard_run(run)
-                continue
-            return run, True
+            if is_outdated(run, open_table(gallery)):
+                why = "was planned before the gallery was rolled back or embedded anew"
+            elif run.reembeds is not None and is_overtaken(gallery, run):
+                why = f"is of version {run.reembeds}, and another came since"
+            else:
+                if run.reembeds is None:
+                    require_same_model(gallery, run.model)  # another job may have made the first version since
+                return run, True
+            progress.says(f"run {run.run_id} {why}; it begins anew")
+            discard_run(run)
+            continue
         progress.says(f"run {run.run_id} of another job ({run.archive}) is unfinished; its own command finishes it")
     if isinstance(job, ReembedJob):
         return start_reembedding(gallery, job, workers), False

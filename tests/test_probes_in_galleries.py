@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
 import shutil
 from pathlib import Path
 
@@ -63,6 +65,23 @@ def test_what_was_searched_with_is_rejected_and_what_was_not_is_enrolled(
         "3.jpg": "ENROLLED",
     }
     done(indexed_home.run("audit", "verify"))
+
+
+def test_who_was_enrolled_before_stays_when_their_photo_was_a_probe(
+    indexed_home: Home, drawn: DrawnArchive, tmp_path: Path
+) -> None:
+    archive = tmp_path / "archive"
+    shutil.copytree(next(drawn.list_path.parent.glob("photos/S0001")), archive / "S0001")
+    photos = sorted(archive.glob("*/*.jpg"))
+    assert search(indexed_home, photos[0], indexed_home.sheriff) == 0
+    # Looked at again, since the file was touched, and for the first time, in a gallery made anew.
+    os.utime(photos[0], ns=(1, 1))
+    for gallery in ("county", "anew"):
+        asked = ("--gallery", gallery, "--archive", archive, "--folder-subjects", "--quiet", "--json")
+        told = json.loads(done(indexed_home.run("index", *asked, credential=indexed_home.operator)).out)
+        assert "PROBE_PHOTO" not in told["accounting"]["rejected"]
+        rows = rows_of(Gallery(indexed_home.path, gallery))
+        assert rows["S0001/" + photos[0].name]["outcome"] in ("ENROLLED", "DUPLICATE")
 
 
 def test_a_strangers_probe_is_not_known(indexed_home: Home, probes: list[Path], tmp_path: Path) -> None:

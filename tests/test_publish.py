@@ -9,11 +9,12 @@ import pytest
 from indexing import content_of, index_archive, no_probes, rows_of, search_files
 
 import indexer.publish
+import pipelines.bulk_index
 from indexer.accounting import AccountingError
 from indexer.calibration import read_calibration
 from indexer.gallery import FACES, Gallery, GalleryError, read_sealed
 from indexer.outcomes import TRIED_AGAIN
-from indexer.publish import roll_back, roll_forward, settle_run
+from indexer.publish import finish_interrupted, roll_back, roll_forward, settle_run
 from indexer.run import unfinished_runs
 from indexer.segment import plan_segments, write_digest
 from indexer.verify import verify_gallery
@@ -257,6 +258,49 @@ def test_rolling_back_makes_a_new_version_of_the_old_rows(archive, gallery):
     assert [finding for finding in verify_gallery(gallery) if finding.problem] == []
     assert json.loads(json.dumps(version.about["account"])) == {"rolled_back_to": 0, "rolled_back_from": 1}
     assert index_archive(gallery.home, archive).accounting.enrolled == 2  # what was taken back comes back
+
+
+@pytest.mark.parametrize(
+    "dies", [(pipelines.bulk_index, "settle_run"), (indexer.publish, "write_whole")], ids=["at work", "published"]
+)
+def test_a_run_that_was_planned_before_a_rollback_begins_anew(archive, gallery, monkeypatch, dies):
+    index_archive(gallery.home, archive)
+    _add(archive, "new.jpg")
+    index_archive(gallery.home, archive)
+    _add(archive, "newer.jpg")
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(*dies, die)
+        index_archive(gallery.home, archive)
+    finish_interrupted(gallery, print)
+    roll_back(gallery, 0)
+    indexed = index_archive(gallery.home, archive)
+    assert not indexed.resumed
+    assert (indexed.accounting.enrolled, indexed.accounting.held) == (2, 6)  # both photos that came since version 0
+    assert len(rows_of(gallery)) == 8
+    assert unfinished_runs(gallery) == []
+
+
+def test_a_run_that_another_host_rolls_the_gallery_back_beside_publishes_nothing(archive, gallery, monkeypatch):
+    index_archive(gallery.home, archive)
+    _add(archive, "new.jpg")
+    index_archive(gallery.home, archive)
+    _add(archive, "newer.jpg")
+    with monkeypatch.context() as patch, pytest.raises(GalleryError, match=r"was rolled back .* it begins anew"):
+        patch.setattr(pipelines.bulk_index, "converted_detector", lambda: roll_back(gallery, 0))
+        index_archive(gallery.home, archive)
+    assert gallery.version().number == 2
+    assert index_archive(gallery.home, archive).accounting.enrolled == 2
+    assert len(rows_of(gallery)) == 8
+
+
+def _add(archive: Path, name: str) -> None:
+    """Puts another photo of a face into the archive, with bytes of its own."""
+    content = (archive / "S0001-1.jpg").read_bytes() + name.encode()
+    (archive / name).write_bytes(content)
 
 
 def test_rolling_back_to_nowhere_is_refused(archive, gallery):
