@@ -90,11 +90,27 @@ def _unfinished(gallery: Gallery) -> Iterator[Finding]:
     if table_version.problem:
         return
     newest = open_table(gallery).version()  # type: ignore[union-attr]
-    published = newest in gallery.version_numbers()
-    yield Finding(
-        f"table version {newest} has its index",
-        "" if published else "a publish was interrupted; the next afterfact index finishes it",
-    )
+    if newest in gallery.version_numbers():
+        yield Finding(f"table version {newest} has its index", "")
+    elif _is_at_work(gallery):
+        yield Finding(f"table version {newest} is being published", "")
+    else:
+        published = newest in gallery.version_numbers()  # between the two looks its publisher may have ended
+        yield Finding(
+            f"table version {newest} has its index",
+            "" if published else "a publish was interrupted; the next afterfact index finishes it",
+        )
+
+
+def _is_at_work(gallery: Gallery) -> bool:
+    """Tells whether a publisher of this data home holds the gallery."""
+    try:
+        with gallery.only_publisher():
+            return False
+    except GalleryError:
+        return True
+    except OSError:  # whoever may only read cannot take the lock either
+        return False
 
 
 def _attempt(checked: str, check: Callable[[], str]) -> Finding:

@@ -160,6 +160,14 @@ def test_an_interrupted_publish_is_told(gallery):
     }
 
 
+def test_a_publish_at_work_is_no_problem(gallery):
+    shutil.rmtree(gallery.index / "1")
+    with gallery.only_publisher():
+        findings = verify_gallery(gallery)
+    assert "table version 1 is being published" in [one.checked for one in findings]
+    assert [one for one in findings if one.problem] == []
+
+
 def test_a_gallery_without_versions_cannot_be_verified(tmp_path):
     with pytest.raises(GalleryError, match="no gallery"):
         verify_gallery(Gallery(tmp_path, "county"))
