@@ -114,10 +114,10 @@ class Licence:
 
     def at(self, now: str) -> Standing | None:
         """Returns how it stands at a moment; None before it has begun."""
-        first, *later = self.changes
+        first, *later = self.held()
         assert first.terms is not None
         standing = Standing("active", first.effective, first.why, first.terms)
-        for change in sorted(later, key=lambda one: (one.effective, one.entry)):
+        for change in later:
             if change.effective > now or standing.state == "revoked":
                 break
             terms = replace(standing.terms, **change.changed)
@@ -127,13 +127,31 @@ class Licence:
                 standing = Standing(change.what, change.effective, change.why, terms)
         return None if now < first.effective and standing.state == "active" else standing
 
+    def held(self) -> list[Change]:
+        """Returns the changes in the order in which they take effect, the beginning first.
+
+        A suspension holds until it is reinstated: a reinstatement or renewal that was entered before it, and is dated
+        ahead, was decided without knowing of it. It still brings its new end, so it stands here as a change of terms.
+        """
+        first, *later = self.changes
+        suspensions = [one for one in later if one.what == "suspended"]
+        held = [
+            replace(one, what="terms")
+            if one.what == "active"
+            and any(one.entry < each.entry and each.effective <= one.effective for each in suspensions)
+            else one
+            for one in later
+        ]
+        return [first, *sorted(held, key=lambda one: (one.effective, one.entry))]
+
     def revoked_by(self, moment: str) -> Change | None:
         """Returns the revocation that holds at a moment, if one does."""
         return next((one for one in self.changes if one.what == "revoked" and one.effective <= moment), None)
 
     def ahead(self, now: str) -> list[Change]:
         """Returns the changes that are still to take effect, soonest first."""
-        return sorted((one for one in self.changes if one.effective > now), key=lambda one: (one.effective, one.entry))
+        coming = (one for one in self.held() if one.effective > now)
+        return sorted(coming, key=lambda one: (one.effective, one.entry))
 
 
 @dataclass(frozen=True)

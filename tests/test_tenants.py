@@ -228,6 +228,27 @@ def test_a_suspension_tells_until_when_where_its_end_is_known(house: House) -> N
     assert house.ask() == "allowed"
 
 
+def test_a_renewal_that_was_entered_before_does_not_end_a_suspension(house: House) -> None:
+    change(house, until=TOMORROW)
+    house.tenants.reinstate("Sheriff", "next year's contract", until="2028-01-01T00:00Z", start=TOMORROW)
+    house.tenants.suspend("Sheriff", "searched without a case")
+    to_tomorrow(house)
+    assert "is suspended since 2026-03-01 12:00 UTC, until it is reinstated: searched" in house.reasons()
+    house.tenants.reinstate("Sheriff", "cleared")
+    assert house.ask() == "allowed"  # the new end holds
+    pass_time(house, days=200)
+    assert house.ask() == "allowed"
+
+
+def test_a_reinstatement_ahead_is_ended_by_suspending_once_more(house: House) -> None:
+    house.tenants.suspend("Sheriff", "audit overdue")
+    house.tenants.reinstate("Sheriff", "audit passed", start=TOMORROW)
+    house.tenants.suspend("Sheriff", "searched without a case")
+    to_tomorrow(house)
+    assert house.ask() == "refused"
+    assert "until it is reinstated: searched without a case" in house.reasons()
+
+
 @pytest.mark.parametrize("act", ["suspend", "reinstate", "revoke"])
 def test_no_change_is_dated_back(house: House, act: str) -> None:
     with pytest.raises(InputError, match="lies before now"):

@@ -171,14 +171,15 @@ class Tenants(Desk):
         return self.act("tenant.terms", drafts, licensee=licensee)
 
     def suspend(self, name: str, reason: str, start: str = "now") -> Entry:
-        """Suspends a licence until it is reinstated."""
+        """Suspends a licence until it is reinstated, by an entry after this one."""
         why = read_reason(reason)
 
         def drafts(rules: Rules, now: str) -> list[Draft]:
             begins = _start(start, now)
             tenant = standing_tenant(rules, name, begins)
             standing = tenant.licence.at(begins)
-            if standing and standing.state == "suspended":
+            reinstated = any(one.what == "active" for one in tenant.licence.ahead(begins))
+            if standing and standing.state == "suspended" and not reinstated:
                 raise InputError(f"the licence of {tenant.name!r} is suspended already")
             return [Draft("licence.suspended", tenant.name, {"from": begins, "why": why})]
 

@@ -103,7 +103,7 @@ def _state(rules: Rules, one: Tenant, now: str) -> dict[str, Any]:
     for known in credentials:
         del known["secret_sha256"]
     changes = [
-        {**asdict(change), "terms": change.terms.as_json() if change.terms else None} for change in one.licence.changes
+        {**asdict(change), "terms": change.terms.as_json() if change.terms else None} for change in one.licence.held()
     ]
     return {**outlook(rules, one, now), "formerly": one.formerly, "changes": changes, "credentials": credentials}
 

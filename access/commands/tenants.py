@@ -178,6 +178,8 @@ def suspend(
 ) -> None:
     """Suspend a tenant's licence until it is reinstated.
 
+    A renewal or reinstatement that was entered before, and is dated ahead, does not end it; its new end still holds.
+
     \b
     Example:
       afterfact tenant suspend "Vandan County Sheriff" --reason "audit overdue"
