@@ -12,9 +12,25 @@ _SIGNS = {"#": r"[0-9]", "@": r"[^\W\d_]", "*": r".*"}
 
 
 def same_case(case: str) -> str:
-    """Returns a case number's letters and digits in plainest form, so that "2026/117 a" and "2026-117A" are one."""
-    plain = unicodedata.normalize("NFKC", case).casefold()
-    return "".join(sign for sign in plain if sign.isalnum()) or plain
+    """Returns a case number's letters and digits in plainest form, so that "2026/117 a" and "2026-117A" are one.
+
+    For finding a refused case again, where one too many is held. "2026-1-17" and "2026-11-7" are one as well.
+    """
+    return "".join(_parts(case)) or _plain(case)
+
+
+def very_case(case: str) -> str:
+    """Returns a case number's runs of digits and of letters in plainest form, so that "2026/117 a" and "2026-117A" are
+    one, and "2026-1-17" and "2026-11-7" are two. For leave that was given for one case and serves no other."""
+    return "-".join(_parts(case)) or _plain(case)
+
+
+def _plain(case: str) -> str:
+    return unicodedata.normalize("NFKC", case).casefold()
+
+
+def _parts(case: str) -> list[str]:
+    return re.findall(r"\d+|[^\W\d_]+", _plain(case))
 
 
 def fits_pattern(case: str, pattern: str) -> bool:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from access.cases import same_case
+from access.cases import same_case, very_case
 from access.decision import Decision
 from access.judging import POLICY
 from access.ledger.chain import Entry
@@ -81,7 +81,7 @@ def erasable_traces(
 
 def approval_trace(case: str) -> str:
     """Returns the trace of approvals for a case."""
-    return f"approved:{same_case(case)}"
+    return f"approved:{very_case(case)}"
 
 
 def probe_trace(digest: str) -> str:

@@ -165,8 +165,9 @@ class Judge:
         if covered and not exempt and self.request.purpose in moratorium.exempt_purposes:
             exempt, by_purpose = [f"purpose {self.request.purpose}"], True
         if exempt:
-            rule = "exempt-purpose" if by_purpose else "moratorium"
-            return Finding(rule, "exempts", f"{named} ({span}) exempts {' and '.join(exempt)}", moratorium.name)
+            rule, effect = "exempt-purpose" if by_purpose else "moratorium", "exempts" if covered else "allows"
+            text = f"{named} ({span}) exempts {' and '.join(exempt)}{'' if covered else ', whom it does not cover'}"
+            return Finding(rule, effect, text, moratorium.name)
         if not covered:
             return None
         link = f" ({moratorium.link})" if moratorium.link else ""

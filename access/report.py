@@ -70,13 +70,14 @@ class YearReport:
         self.asked[operation, tenant, request["purpose"] or "-", outcome] += 1
         if request["beneficiary"] and request["beneficiary"] != tenant:
             self.beneficiaries[tenant, request["beneficiary"]] += 1
+        # A moratorium is told of once for each party that it covers, and was used once.
+        exempted = {one["name"] for one in body["findings"] if one["effect"] == "exempts"}
+        self.exempted.update((name, tenant) for name in exempted if ending == "answered")
         for finding in body["findings"]:
             if finding["effect"] == "refuses":
                 self.refused_by[finding["rule"]] += 1
             elif finding["effect"] == "holds":
                 self.held[tenant, finding["rule"]] += 1
-            elif finding["effect"] == "exempts" and ending == "answered":
-                self.exempted[finding["name"], tenant] += 1
 
     def _add_strangers(self, body: dict[str, Any]) -> None:
         # Told at 1, 2, 4, 8, ... a day and host: each entry after the first doubles the one before it.

@@ -116,7 +116,7 @@ def test_leave_lasts_as_long_as_it_says(house: House) -> None:
     assert house.ask("D. Ito", **MISSING) == "held"
 
 
-@pytest.mark.parametrize("other", [{"case": "2026-0118"}, {"beneficiary": "Find Them"}])
+@pytest.mark.parametrize("other", [{"case": "2026-0118"}, {"case": "2026-01-17"}, {"beneficiary": "Find Them"}])
 def test_leave_is_for_one_case_and_one_beneficiary(house: House, other: dict[str, str]) -> None:
     approve(house)
     assert house.ask("D. Ito", **MISSING, **other) == "held"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from access.cases import fits_pattern, read_pattern, same_case
+from access.cases import fits_pattern, read_pattern, same_case, very_case
 from foundation.errors import InputError
 
 
@@ -23,6 +23,18 @@ def test_signs_that_look_alike_make_no_other_case(spelling: str) -> None:
 @pytest.mark.parametrize("spelling", ["2026117A", "2026/117A", "2026_117A", "2026-117A."])
 def test_signs_between_digits_make_no_other_case(spelling: str) -> None:
     assert same_case(spelling) == same_case("2026-117A")
+
+
+@pytest.mark.parametrize(
+    "spelling", ["2026-117a", "2026 - 117\u00a0a", "2026\u2013117A", "２０２６-117Ａ", "2026/117_A."]
+)
+def test_leave_for_a_case_serves_its_other_spellings(spelling: str) -> None:
+    assert very_case(spelling) == very_case("2026-117A")
+
+
+@pytest.mark.parametrize("other", ["2026-11-7A", "20261-17A", "2026117A", "2026-1 17A", "2026-118A", "2026-117"])
+def test_leave_for_a_case_serves_none_whose_numbers_are_others(other: str) -> None:
+    assert very_case(other) != very_case("2026-117A")
 
 
 @pytest.mark.parametrize("other", ["2026-118A", "2026-117B", "2026-1177A", "2025-117A", "2026-117"])
