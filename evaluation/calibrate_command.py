@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from foundation.terminal import (
 
 if TYPE_CHECKING:
     from indexer.calibration import Calibration
+    from indexer.gallery import Gallery, Version
 
 SHARES = (0.003, 0.01, 0.03, 0.1, 0.3)
 """The FPIRs that are told; those that too few of the sample support are left out."""
@@ -59,41 +61,45 @@ def calibrate(
       afterfact evaluate calibrate county --case EVAL-2026-1 --purpose testing
     """
     from access.gate import Gate, Request
-    from evaluation.calibrate_groups import print_groups, set_groups, tell_groups
-    from indexer.calibrating import write_calibration
+    from evaluation.calibrate_groups import ENDED, groups_by, print_groups, set_groups, tell_groups
+    from foundation.files import write_whole
     from indexer.calibration import read_calibration
     from indexer.calibration_groups import read_groups
-    from indexer.gallery import CALIBRATION, Gallery
+    from indexer.gallery import CALIBRATION, Gallery, sealed_text
     from indexer.gallery_cache import present_files
 
     home = home_folder(context)
     gate = Gate.open(home)
     permit = gate.ask(read_credential(credential_file), Request("evaluate", name, **about))
     gallery = Gallery(home, name).require()
-    version = gallery.version()
-    files = present_files(gallery, version)
-    if read_calibration(version, files.get(CALIBRATION)) is None:
-        write_calibration(version.folder, files, version.model.dimension, name, version.number)
-    calibration = read_calibration(version, files.get(CALIBRATION))
-    assert calibration is not None
-    if by is not None:
-        set_groups(gallery, version, files, by)
-    groups = read_groups(version)
-    levels = _levels(files, version.model.dimension, calibration)
-    told = {
-        **{one: calibration.about[one] for one in ("gallery", "version", "faces", "subjects", "without_subject")},
-        **{one: calibration.about[one] for one in ("probes", "seed")},
-        "levels": levels,
-        "by": groups.about["by"] if groups else None,
-        "groups": tell_groups(groups, levels) if groups else [],
-    }
-    body = {
-        "outcome": "CALIBRATED",
-        "gallery_version": version.number,
-        "calibration": calibration.about["seal"],
-        **({"by": groups.about["by"], "calibration_groups": groups.about["seal"]} if groups else {}),
-    }
-    receipt = gate.answer(permit, body, None)
+    with _alone(gallery, by is not None):
+        version = gallery.version()
+        files = present_files(gallery, version)
+        known = read_calibration(version, files.get(CALIBRATION))
+        calibration = known or _calibrated(files, version)
+        groups = read_groups(version) if by is None else groups_by(gallery, version, files, by)
+        levels = _levels(files, version.model.dimension, calibration)
+        told = {
+            **{one: calibration.about[one] for one in ("gallery", "version", "faces", "subjects", "without_subject")},
+            **{one: calibration.about[one] for one in ("probes", "seed")},
+            "levels": levels,
+            "by": groups.about["by"] if groups else None,
+            "groups": tell_groups(groups, levels) if groups else [],
+        }
+        # "by" stands in the entry only of who set it: ending everybody's warnings would look like reading them else.
+        body = {
+            "outcome": "CALIBRATED",
+            "gallery_version": version.number,
+            "calibration": calibration.about["seal"],
+            **({"by": groups.about["by"] if groups else ENDED} if by is not None else {}),
+            **({"calibration_groups": groups.about["seal"]} if groups else {}),
+        }
+        receipt = gate.answer(permit, body, None)
+        # Only now: what a moratorium forbids meanwhile must not have changed the gallery.
+        if known is None:
+            write_whole(version.folder / CALIBRATION, sealed_text(calibration.about).encode())
+        if by is not None:
+            set_groups(version, groups)
     if as_json:
         print_json({**told, "entry": receipt.number, "head": receipt.head})
     else:
@@ -102,6 +108,24 @@ def calibrate(
             print_groups(groups, told["groups"])
         click.echo(f"Ledger entry {receipt.number}, head {receipt.head}")
     gate.handed_out()
+
+
+def _alone(gallery: Gallery, sets: bool) -> AbstractContextManager[None]:
+    """Keeps publishers away where something is to be written, or one would carry the old setting on. Who only reads
+    need not wait for a run of hours."""
+    from indexer.calibration import read_calibration
+
+    return gallery.only_publisher() if sets or read_calibration(gallery.version()) is None else nullcontext()
+
+
+def _calibrated(files: Mapping[str, Path], version: Version) -> Calibration:
+    """Returns the calibration of a version that has none. Nothing is written."""
+    from indexer.calibrating import calibrate, open_faces
+    from indexer.calibration import Calibration
+    from indexer.gallery import seal
+
+    faces = open_faces(files, version.model.dimension)
+    return Calibration(seal(calibrate(*faces, version.about["gallery"], version.number)))
 
 
 def _levels(files: Mapping[str, Path], dimension: int, calibration: Calibration) -> list[dict[str, Any]]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
+from foundation.files import write_whole
 from foundation.terminal import print_table
-from indexer.calibrating_groups import write_groups
+from indexer.calibrating_groups import make_groups
 from indexer.calibration_groups import FACTOR, GroupCalibration
-from indexer.gallery import CALIBRATION_GROUPS, Gallery, GalleryError, Version
+from indexer.gallery import CALIBRATION_GROUPS, Gallery, GalleryError, Version, seal, sealed_text
 from indexer.grouping import By
 from indexer.table import open_table
 
@@ -19,15 +20,24 @@ ENDED = "none"
 """What --by says where groups shall be told apart no more."""
 
 
-def set_groups(gallery: Gallery, version: Version, files: Mapping[str, Path], by: str) -> None:
-    """Calibrates a version by columns, or ends that. Raises InputError for columns that group nobody, GalleryError."""
+def groups_by(gallery: Gallery, version: Version, files: Mapping[str, Path], by: str) -> GroupCalibration | None:
+    """Returns a version's calibration by columns, None where there is to be none. Nothing is written: whether it may
+    be is yet to be decided. Raises InputError for columns that group nobody, GalleryError."""
     if by == ENDED:
-        (version.folder / CALIBRATION_GROUPS).unlink(missing_ok=True)
-        return
+        return None
     table = open_table(gallery, version.number)
     if table is None:
         raise GalleryError(f"gallery {gallery.name!r} has no table; restore it from a backup")
-    write_groups(version.folder, gallery, table, files, version.model.dimension, By.read(by))
+    return GroupCalibration(seal(make_groups(gallery, table, files, version.model.dimension, By.read(by))))
+
+
+def set_groups(version: Version, groups: GroupCalibration | None) -> None:
+    """Puts what groups_by() returned in force. The caller holds the publisher's lock, and has been allowed."""
+    path = version.folder / CALIBRATION_GROUPS
+    if groups is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_whole(path, sealed_text(groups.about).encode())
 
 
 def tell_groups(groups: GroupCalibration, levels: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -126,18 +126,22 @@ def not_within(ranks: np.ndarray, subjects: np.ndarray, within: Sequence[int], r
     return shares(missed, Trials.of(np.zeros(len(ranks)), subjects), resampling)
 
 
-def shares(missed: np.ndarray, trials: Trials, resampling: Resampling) -> list[Rate]:
-    """Returns the share of each column of missed, float64 (n, columns) of 0 and 1, with intervals over subjects."""
+def shares(missed: np.ndarray, trials: Trials, resampling: Resampling, worth: np.ndarray | None = None) -> list[Rate]:
+    """Returns the share of each column of missed, float64 (n, columns) of 0 and 1, with intervals over subjects.
+
+    worth: float64 (n,), how much each trial counts in value and interval; alike where it is None.
+    """
+    worth = np.ones(len(missed)) if worth is None else worth
     repeated = []
     for drawn in resampling.drawn(len(missed)):
-        weights = trials.weights(drawn)
+        weights = trials.weights(drawn) * worth
         with np.errstate(invalid="ignore", divide="ignore"):
             repeated.append(weights @ missed / weights.sum(axis=1, keepdims=True))
     values = np.concatenate(repeated)
     rates = []
     for number, column in enumerate(missed.T):
         low, high = interval(values[:, number]) or (None, None)
-        rates.append(Rate(int(column.sum()), len(column), float(column.mean()), low, high))
+        rates.append(Rate(int(column.sum()), len(column), float(np.average(column, weights=worth)), low, high))
     return rates
 
 
@@ -145,7 +149,8 @@ def shares(missed: np.ndarray, trials: Trials, resampling: Resampling) -> list[R
 class FoldAccuracy:
     """How many pairs are told rightly, at each fold's threshold chosen on the others.
 
-    wrong: the share told wrongly. deviation: the standard error of the mean over folds, as LFW reports it.
+    wrong: the share told wrongly, each fold counting alike; value and interval are what page and JSON both tell.
+    deviation: the standard error of the mean over folds, as LFW reports it.
     """
 
     wrong: Rate
@@ -156,7 +161,7 @@ class FoldAccuracy:
     def as_json(self) -> dict[str, Any]:
         """Returns the accuracy for machines."""
         rate = self.wrong.as_json()
-        value = None if rate["value"] is None else round(float(np.mean(self.folds)), 6)
+        value = None if rate["value"] is None else round(1 - self.wrong.value, 6)
         ends = rate["interval"] and [round(1 - one, 6) for one in reversed(rate["interval"])]
         return {
             **rate,
@@ -183,7 +188,9 @@ def fold_accuracy(trials: Trials, same: np.ndarray, folds: np.ndarray, resamplin
         wrong[inside] = ~told
         thresholds.append(threshold)
         right.append(float(told.mean()))
-    (rate,) = shares(wrong[:, None], trials, resampling)
+    _, members, counts = np.unique(folds, return_inverse=True, return_counts=True)
+    worth = len(folds) / len(counts) / counts[members]  # the mean over folds; exactly 1 where they are equal
+    (rate,) = shares(wrong[:, None], trials, resampling, worth)
     deviation = float(np.std(right, ddof=1) / np.sqrt(len(right)))
     return FoldAccuracy(rate, right, thresholds, deviation)
 

@@ -16,6 +16,7 @@ from evaluation.cache import Cache, Template
 from evaluation.embedding import digest_samples, make_templates
 from evaluation.galleries import galleries_holding, pseudonymous, read_enrolment, read_gallery
 from evaluation.identification import measure_search
+from evaluation.many_people import require_long_list, require_many, without_single_searches
 from evaluation.measured import Measured
 from evaluation.pairs import Pairs
 from evaluation.samples import Sample, number_subjects
@@ -30,9 +31,6 @@ from indexer.face import default_detector
 from indexer.gallery import Gallery, Version
 from indexer.grouping import By, Groups
 from indexer.models import find_network, models_folder
-
-FEWEST_PROBES = 30
-"""Against a tenant's gallery: fewer support no rate, and would be a search by another name."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +128,8 @@ class EvaluationSession:
         return self._answered(permits, measured, [name], [], [], version.about["model"])
 
     def gallery_with_probes(self, name: str, probes: Sequence[Sample], strangers: Sequence[Sample]) -> Evaluation:
-        """Returns the rates of own probes in a gallery as it is. Raises InputError for fewer than FEWEST_PROBES."""
-        if len(probes) + len(strangers) < FEWEST_PROBES:
-            raise InputError(
-                f"{len(probes) + len(strangers):,} probes are given for gallery {name!r}; {FEWEST_PROBES} is the "
-                "fewest: fewer support no rate, and a search for one person is 'afterfact search'"
-            )
+        """Returns the rates of own probes in a gallery as it is. Raises InputError for too few people."""
+        require_long_list(name, len(probes) + len(strangers))
         permits = [self._ask(name)]
         gallery = Gallery(self._home, name)
         version = gallery.version()
@@ -150,12 +144,17 @@ class EvaluationSession:
             raise InputError(
                 f"a probe is a photo that gallery {name!r} holds: it cannot be on both sides of the split; take it out"
             )
+        require_many(name, split, digests, [bool(one) for one in digests], groups)  # before an hour of embedding
         others = self._touched(digests, permits)
         made = self._templates(probed, digests, probe=True)
+        require_many(name, split, digests, [one.embedding is not None for one in made], groups)
         shown = replace(split, samples=pseudonymous(split.samples))
         indexed = version.about["outcomes"]
         measured = measure_search(shown, templates, made, self._seed, indexed, groups, enrolment)
-        return self._answered(permits, measured, [name, *others], [], [], version.about["model"])
+        # The photos stand in the ledger: who pads a list to ask about one person leaves that photo there.
+        details = {"probes": [[digest, one.subject] for digest, one in zip(digests, probed, strict=True)]}
+        model = version.about["model"]
+        return self._answered(permits, measured, [name, *others], [], [], model, details)
 
     def handed_out(self) -> None:
         """Says that the evaluation has been shown: whoever declares a moratorium waits for that."""
@@ -225,8 +224,14 @@ class EvaluationSession:
         digests: list[str],
         templates: list[Template],
         model: dict[str, Any] | None = None,
+        details: dict[str, Any] | None = None,
     ) -> Evaluation:
-        """Decides again and writes an entry a decision; only then is the evaluation anybody's."""
+        """Decides again and writes an entry a decision; only then is the evaluation anybody's.
+
+        model: of the gallery that was searched, of which no single search goes out; None for own photos. details: what
+        an order may have erased from the entry.
+        """
+        searched = model is not None
         model = model or self._given.model.as_json()
         body = {
             "evaluation": measured.result["kind"],
@@ -237,7 +242,9 @@ class EvaluationSession:
             "seed": self._seed,
             "result": digest_bytes(rfc8785.dumps(dict(measured.result))),
         }
-        receipts = [self._gate.answer(permit, body, None) for permit in permits]
+        receipts = [self._gate.answer(permit, body, details) for permit in permits]
         if galleries:  # nobody's photo is shown, and none can be found by its digest
             digests, templates = [], []
+        if searched:
+            measured = without_single_searches(measured)
         return Evaluation(measured, receipts, model, galleries, digests, templates)

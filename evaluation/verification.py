@@ -138,8 +138,8 @@ def _summary(result: dict[str, Any], accuracy: FoldAccuracy | None, rates: dict[
 def _accuracy_section(accuracy: FoldAccuracy | None, pairs: Pairs) -> Section:
     says = (
         "The share of pairs told rightly, each fold at the threshold that is best on the other folds, as LFW defines "
-        "it. A pair without a score is an error. The standard error is the mean's over folds; the interval is over "
-        "subjects, at the thresholds chosen."
+        "it: the mean over folds, each counting alike. A pair without a score is an error. The standard error is that "
+        "mean's; the interval is over subjects, at the thresholds chosen."
     )
     if accuracy is None:
         why = "All pairs hang together: a threshold could only be chosen on subjects that it is then tried on."

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from foundation.errors import InputError
-from foundation.store_path import Place
 from indexer.calibrating import PROBES, open_faces
 from indexer.calibration import DIGITS
 from indexer.calibration_groups import FORMAT, read_groups
@@ -34,23 +33,21 @@ def carry_groups(gallery: Gallery, table: Any, folder: Path, files: Mapping[str,
         return
     by = By(tuple(before.about["by"]))
     try:
-        write_groups(folder, gallery, table, files, dimension, by)
+        made = make_groups(gallery, table, files, dimension, by)
     except InputError as error:
         about = {"gallery": gallery.name, "version": table.version(), "faces": len(open_faces(files, dimension)[1])}
-        write_sealed(folder / CALIBRATION_GROUPS, {"format": FORMAT, **about, **_none(by), "lacks": str(error)})
+        made = {"format": FORMAT, **about, **_none(by), "lacks": str(error)}
+    write_sealed(folder / CALIBRATION_GROUPS, made)
 
 
-def write_groups(
-    folder: Place, gallery: Gallery, table: Any, files: Mapping[str, Path], dimension: int, by: By
-) -> None:
-    """Calibrates a version by group and writes what came of it into folder.
+def make_groups(gallery: Gallery, table: Any, files: Mapping[str, Path], dimension: int, by: By) -> dict[str, Any]:
+    """Returns the content of a version's calibration by group, which is yet to be written.
 
     table: of the version. files, dimension: as open_faces() takes them. Raises InputError for columns that group none.
     """
     faces, subjects = open_faces(files, dimension)
     groups = by.groups(_columns(table, files[LABELS]), f"gallery {gallery.name!r}")
-    made = calibrate_groups(faces, subjects, groups, gallery.name, table.version())
-    write_sealed(folder / CALIBRATION_GROUPS, made)
+    return calibrate_groups(faces, subjects, groups, gallery.name, table.version())
 
 
 def calibrate_groups(

@@ -172,10 +172,15 @@ def gallery_names(home: Path) -> list[str]:
 
 
 def write_sealed(path: Place, content: dict[str, Any]) -> dict[str, Any]:
-    """Writes content as JSON with `seal`, the SHA-256 of its canonical form (RFC 8785), and returns both."""
-    sealed = {**content, "seal": digest_bytes(rfc8785.dumps(content))}
+    """Writes content as JSON with its seal, and returns both."""
+    sealed = seal(content)
     write_whole(path, sealed_text(sealed).encode())
     return sealed
+
+
+def seal(content: dict[str, Any]) -> dict[str, Any]:
+    """Returns content with `seal`, the SHA-256 of its canonical form (RFC 8785)."""
+    return {**content, "seal": digest_bytes(rfc8785.dumps(content))}
 
 
 def sealed_text(sealed: dict[str, Any]) -> str:

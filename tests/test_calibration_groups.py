@@ -8,10 +8,11 @@ from conftest import done
 from handmade import label, ledger_of, write_version
 from indexing import rows_of
 
-from access.gate import Request
+from access.gate import Gate, Request
+from afterfact import main
 from indexer.calibrating_groups import calibrate_groups
 from indexer.calibration_groups import FACTOR, GroupCalibration, read_groups
-from indexer.gallery import CALIBRATION_GROUPS, Gallery, write_sealed
+from indexer.gallery import CALIBRATION, CALIBRATION_GROUPS, Gallery, write_sealed
 from indexer.grouping import By
 from indexer.verify import verify_gallery
 from search.report import render_lead_sheet
@@ -92,15 +93,23 @@ def test_a_lead_warns_where_its_candidates_group_is_above_the_mean(indexed_home,
     assert ledger_of(indexed_home, limit=1)[0]["body"]["answer"]["calibration_groups"] == sealed["seal"]
 
 
-def test_groups_are_asked_for_carried_to_the_next_version_and_ended(indexed_home):
-    gallery = Gallery(indexed_home.path, "county")
-    tester = indexed_home.path.parent / "tester.credential"
+@pytest.fixture
+def tester(indexed_home):
+    """The credential of a tenant that may evaluate, and not search."""
+    path = indexed_home.path.parent / "tester.credential"
     add = ("tenant", "add", "Tester", "--kind", "research", "--gallery", "county", "--may", "evaluate")
-    done(indexed_home.run(*add, "--person", "A. Kim", "--save-credential", tester, credential=indexed_home.operator))
+    done(indexed_home.run(*add, "--person", "A. Kim", "--save-credential", path, credential=indexed_home.operator))
+    return path
 
-    def calibrate(*by):
-        asked = ("evaluate", "calibrate", "county", "--case", "EVAL-1", "--purpose", "testing", *by)
-        return indexed_home.run(*asked, credential=tester)
+
+@pytest.fixture
+def calibrate(indexed_home, tester):
+    asked = ("evaluate", "calibrate", "county", "--case", "EVAL-1", "--purpose", "testing")
+    return lambda *by: indexed_home.run(*asked, *by, credential=tester)
+
+
+def test_groups_are_asked_for_carried_to_the_next_version_and_ended(indexed_home, calibrate):
+    gallery = Gallery(indexed_home.path, "county")
 
     refused = calibrate("--by", "dispositon")
     assert (refused.code, read_groups(gallery.version())) == (2, None)
@@ -132,3 +141,53 @@ def test_groups_are_asked_for_carried_to_the_next_version_and_ended(indexed_home
 
     done(calibrate("--by", "none"))
     assert read_groups(gallery.version()) is None
+
+
+def test_the_entry_tells_who_sets_groups_or_ends_them_from_who_reads_them(indexed_home, calibrate):
+    set_by = []
+    for by in (("--by", "disposition"), (), ("--by", "none"), ()):
+        done(calibrate(*by))
+        set_by.append(ledger_of(indexed_home, limit=1)[0]["body"]["answer"].get("by"))
+
+    assert set_by == [["disposition"], None, "none", None]
+
+
+@pytest.mark.parametrize("by", ["none", "disposition"])
+def test_a_moratorium_declared_meanwhile_leaves_groups_and_calibration_as_they_were(
+    indexed_home, calibrate, tester, by, monkeypatch
+):
+    folder = Gallery(indexed_home.path, "county").version().folder
+    if by == "none":
+        done(calibrate("--by", "disposition"))
+    before = (folder / CALIBRATION_GROUPS).exists()
+    (folder / CALIBRATION).unlink()
+    answer = Gate.answer
+
+    def forbidden_first(*given):
+        declare = ("moratorium", "declare", "pause", "--everyone", "--operation", "evaluate", "--reason", "no law")
+        done(indexed_home.run(*declare, credential=indexed_home.operator))
+        return answer(*given)
+
+    monkeypatch.setattr(Gate, "answer", forbidden_first)
+    monkeypatch.setenv("AFTERFACT_CREDENTIAL", tester.read_text().strip())
+    asked = ["evaluate", "calibrate", "county", "--by", by, "--case", "EVAL-2", "--purpose", "testing"]
+    with pytest.raises(SystemExit) as ended:
+        main(["--home", str(indexed_home.path), *asked])
+
+    assert ended.value.code == 3
+    assert ledger_of(indexed_home, limit=1)[0]["type"] == "evaluate.refused"
+    assert (folder / CALIBRATION_GROUPS).exists() is before
+    assert not (folder / CALIBRATION).exists()
+
+
+def test_groups_are_not_set_while_a_run_publishes_and_may_be_read(indexed_home, calibrate):
+    gallery = Gallery(indexed_home.path, "county")
+    done(calibrate("--by", "disposition"))
+
+    with gallery.only_publisher():
+        refused = calibrate("--by", "none")
+        done(calibrate())
+
+    assert refused.code != 0
+    assert "another run is at work on gallery 'county'; wait for it to end" in refused.err
+    assert read_groups(gallery.version()) is not None

@@ -7,6 +7,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from evaluation.measured import percent, told_accuracy
 from evaluation.rates import OUT_OF_REACH, Rate, curve, fold_accuracy, not_within, rates_at
 from evaluation.scores import Resampling, Trials
 from foundation.errors import InputError
@@ -90,6 +91,32 @@ def test_accuracy_takes_each_folds_threshold_from_the_others():
     assert accuracy.thresholds == [0.2, 0.45]
     assert accuracy.folds == [0.5, 0.5]
     assert (accuracy.wrong.errors, accuracy.wrong.trials) == (4, 8)
+
+
+def test_of_uneven_folds_page_and_json_tell_the_same_accuracy_which_lies_in_its_interval():
+    random = np.random.default_rng(1)
+    folds = np.repeat(np.arange(10), [900] + [20] * 9)  # a large fold of hard pairs, small ones of easy pairs
+    same = random.random(len(folds)) < 0.5
+    distances = np.where(same, 0.4, 0.8) + random.normal(0, np.where(folds == 0, 0.25, 0.02))
+
+    accuracy = fold_accuracy(alone(distances), same, folds, Resampling(len(folds), 1))
+
+    told, ends = accuracy.as_json()["value"], accuracy.as_json()["interval"]
+    assert told == pytest.approx(np.mean(accuracy.folds), abs=1e-6)
+    assert ends[0] < told < ends[1]
+    assert told_accuracy(accuracy) == (percent(told), f"{percent(ends[0])} to {percent(ends[1])}")
+
+
+def test_equal_folds_have_the_accuracy_and_the_interval_of_all_pairs_together():
+    random = np.random.default_rng(2)
+    same = np.tile([True, False], 300)
+    distances = np.where(same, 0.4, 0.6) + random.normal(0, 0.1, 600)
+
+    accuracy = fold_accuracy(alone(distances), same, np.repeat(np.arange(6), 100), Resampling(600, 1))
+
+    wrong = np.zeros(600)
+    wrong[: accuracy.wrong.errors] = 1
+    assert accuracy.wrong.value == wrong.mean() == pytest.approx(1 - np.mean(accuracy.folds))
 
 
 def test_a_pair_without_a_score_is_an_error_whatever_it_is():

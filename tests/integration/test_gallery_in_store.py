@@ -17,7 +17,7 @@ from indexing import index_archive, rows_of
 from killing import HANG_SECONDS, start_index
 from object_stores import BUSY, EXPIRED, Proxy
 
-from evaluation.calibrate_groups import set_groups
+from evaluation.calibrate_groups import groups_by, set_groups
 from foundation.gallery_place import ADDRESS, galleries_of
 from foundation.object_store import open_store
 from indexer.accounting import AccountingError
@@ -77,7 +77,8 @@ def test_index_search_rollback_verify_by_the_real_commands(s3, indexed, drawn, c
     assert (home.path / "cache").stat().st_mode & 0o777 == 0o700
     there = cached(gallery)
     assert there == {one["digest"] for one in gallery_files(gallery)}
-    set_groups(gallery, gallery.version(), present_files(gallery, gallery.version()), "disposition")
+    version = gallery.version()
+    set_groups(version, groups_by(gallery, version, present_files(gallery, version), "disposition"))
     second = ask("gallery", "requalify", "county", "--limit", "min_sharpness=90")
     assert second["version"] > first["version"]
     (carried,) = read_groups(gallery.version()).groupings
