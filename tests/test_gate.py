@@ -423,6 +423,13 @@ def test_an_operator_does_not_index_what_belongs_to_a_barred_owner(house: House)
         house.gate.ask(house.clerk, INDEX)
 
 
+def test_a_purpose_that_nobody_approves_opens_no_barred_owners_gallery(house: House) -> None:
+    house.queries.own("county", "Sheriff", "agreement")
+    house.moratoria.declare(june(operations=["index"], exempt_purposes=["missing-person"]))
+    with pytest.raises(Refused, match="owner 'Sheriff'"):
+        house.gate.ask(house.clerk, replace(INDEX, purpose="missing-person"))
+
+
 def test_a_tenant_reads_the_galleries_of_its_licence_and_no_other(house: House) -> None:
     assert house.gate.readable(house.credentials["Sheriff"], ["county", "state"]) == ["county"]
 

@@ -127,6 +127,13 @@ def test_a_looser_cut_off_is_a_new_licence_and_a_stricter_one_is_none(house: Hou
         change(house, mark_fpir=looser)
 
 
+def test_another_case_pattern_is_a_new_licence_and_a_first_one_is_none(house: House) -> None:
+    house.moratoria.declare(MoratoriumTerms("sunset", "withdrawn", everyone=True, operations=["new-licences"]))
+    change(house, case_pattern="2026-####")
+    with pytest.raises(Refused, match="new-licences"):
+        change(house, case_pattern="*")
+
+
 def test_renewing_is_a_new_licence_too(house: House) -> None:
     house.moratoria.declare(MoratoriumTerms("sunset", "withdrawn", everyone=True, operations=["new-licences"]))
     with pytest.raises(Refused, match="new-licences"):

@@ -328,4 +328,6 @@ def _widens(before: Terms, after: Terms) -> bool:
     further = longer or (day is not None and (later_day is None or later_day > day))
     unmarked = before.mark_fpir is not None and strictest_fpir(before.mark_fpir, after.mark_fpir) != after.mark_fpir
     shorter = before.must_state - after.must_state
-    return more or further or unmarked or bool(shorter) or after.largest_k > before.largest_k
+    # Whether one pattern allows more than another is not told apart: any other one counts as wider.
+    freer = before.case_pattern is not None and after.case_pattern != before.case_pattern
+    return more or further or unmarked or bool(shorter) or freer or after.largest_k > before.largest_k
