@@ -167,9 +167,11 @@ class Judge:
         if covered and not exempt and stated in moratorium.exempt_purposes:
             exempt, by_purpose = [f"purpose {self.request.purpose}"], True
         if exempt:
-            rule, effect = "exempt-purpose" if by_purpose else "moratorium", "exempts" if covered else "allows"
-            text = f"{named} ({span}) exempts {' and '.join(exempt)}{'' if covered else ', whom it does not cover'}"
-            return Finding(rule, effect, text, moratorium.name)
+            rule = "exempt-purpose" if by_purpose else "moratorium"
+            text = f"{named} ({span}) exempts {' and '.join(exempt)}"
+            if covered:
+                return Finding(rule, "exempts", text, moratorium.name)
+            return Finding(rule, "allows", f"{text}, whom it does not cover", moratorium.name)
         if not covered:
             return None
         link = f" ({moratorium.link})" if moratorium.link else ""
