@@ -82,6 +82,9 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Abort:
         click.echo("afterfact: interrupted", err=True)
         sys.exit(130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)  # the page as it is, in its lines
+        sys.exit(EXIT_USAGE)
     except click.ClickException as error:
         message = error.format_message()
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "afterfact"
@@ -104,6 +107,18 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(EXIT_ERROR)
 
 
+def _open_closed_streams() -> None:
+    """Leads to the null device what whoever started us has closed: else the first file that we open would be number 1,
+    and be written to as standard output."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
 def run() -> NoReturn:
     """Runs main() as a process's whole life, and ends the process without dismantling Python.
 
@@ -111,6 +126,7 @@ def run() -> NoReturn:
     wait for the runner's threads. Nothing is lost: files are written whole, and the streams are flushed here.
     """
     code: object = EXIT_ERROR
+    _open_closed_streams()
     try:
         main()
     except SystemExit as ended:
@@ -119,8 +135,7 @@ def run() -> NoReturn:
         traceback.print_exc()
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream is not None:  # closed by whoever started us
-                stream.flush()
+            stream.flush()
         except OSError:  # the disk is full, or whoever read our output is gone
             code = EXIT_ERROR
     os._exit(code if isinstance(code, int) else EXIT_ERROR)

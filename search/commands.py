@@ -100,6 +100,8 @@ def search(
     if len(photos) > 1 and (face is not None or numbered is not None):
         raise InputError("--face and --numbered go with one probe; several were given")
     _require_no_probe(photos, {"--report": report, "--numbered": numbered})
+    if report is not None:
+        _require_place(report, several=len(photos) > 1)
     credential = read_credential(credential_file)
     helper = HelperProcess(None, Limits())
     helper.start()  # its imports go on beside ours; it sees no photo before the decision
@@ -118,14 +120,20 @@ def search(
             _counted(photos) as count,
             _interrupted_between(photos) as interrupt,
         ):
-            for photo, answer in zip(photos, session.search_each(photos, k, by, face, cut_off), strict=True):
-                worst = _worse(worst, _tell(answer, photo, numbered, told, quiet=as_json))
-                if report is not None and not isinstance(answer, Exception):
-                    told[-1]["report"] = _write_report(session, answer, photo, report, several=len(photos) > 1)
-                if not as_json:
-                    session.handed_out()
-                count(len(told))
-                interrupt()
+            try:
+                for photo, answer in zip(photos, session.search_each(photos, k, by, face, cut_off), strict=True):
+                    worst = _worse(worst, _tell(answer, photo, numbered, told, quiet=as_json))
+                    if report is not None and not isinstance(answer, Exception):
+                        told[-1]["report"] = _write_report(session, answer, photo, report, several=len(photos) > 1)
+                    if not as_json:
+                        session.handed_out()
+                    count(len(told))
+                    interrupt()
+            finally:
+                # What was recorded as answered is shown, even where a later probe is refused; and before the session
+                # ends, which says that everything has been handed out.
+                if as_json and told:
+                    print_json(told)
     except KeyboardInterrupt:
         click.echo(
             f"afterfact search: interrupted; {len(told):,} of {len(photos):,} probes were answered, each with its "
@@ -133,9 +141,6 @@ def search(
             err=True,
         )
         raise
-    finally:
-        if as_json and told:  # what was recorded as answered is shown, even where a later probe is refused
-            print_json(told)
     context.exit(worst)
 
 
@@ -162,6 +167,18 @@ def _require_no_probe(photos: list[Path], written: dict[str, Path | None]) -> No
     for option, path in written.items():
         if path is not None and any(_same(path, photo) for photo in photos):
             raise InputError(f"{option} {path} is a probe, and would be overwritten; name another file")
+
+
+def _require_place(report: Path, several: bool) -> None:
+    """Raises InputError where lead sheets cannot be written, before anything is asked and recorded: a sheet is not
+    written over another, which may be a case file's."""
+    folder = report if several or report.is_dir() else report.parent
+    if several and report.exists() and not report.is_dir():
+        raise InputError(f"--report {report} is a file, and there are several probes; name a folder")
+    if report.exists() and not report.is_dir():
+        raise InputError(f"--report {report} exists already; name another file, or move it away")
+    if not several and not folder.is_dir():
+        raise InputError(f"--report {report}: there is no folder {folder}; make it, or name another")
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -275,9 +292,11 @@ def _write_report(session: SearchSession, lead: Lead, photo: Path, report: Path,
 def _print_lead(lead: Lead, photo: Path) -> None:
     from search.candidates import format_distance
 
+    which = f", face {lead.probe.face} of {lead.probe.faces}" if lead.probe.faces > 1 else ""
+    behalf = f", on behalf of {lead.beneficiary}" if lead.beneficiary != lead.tenant else ""
     click.echo(
-        f"Probe {printable(str(photo))}, case {lead.case}, purpose {lead.purpose}, for {lead.person} of {lead.tenant}"
-        + (f", on behalf of {lead.beneficiary}" if lead.beneficiary != lead.tenant else "")
+        f"Probe {printable(str(photo))}{which}, case {lead.case}, purpose {lead.purpose}, "
+        f"for {lead.person} of {lead.tenant}{behalf}"
     )
     for sentence in lead.probe.advice:
         click.echo(f"  Note: {sentence}")

@@ -21,13 +21,15 @@ NOTICE = (
 
 @dataclass(frozen=True)
 class Probe:
-    """The probe as it was searched. box: of the face that was searched. faces: how many were found."""
+    """The probe as it was searched. faces: how many were found. face: which of them was searched, from 1,
+    largest first. box: where it is."""
 
     name: str
     digest: str
     width: int
     height: int
     faces: int
+    face: int
     box: tuple[int, int, int, int]
     quality: Quality
     advice: list[str]
@@ -47,6 +49,7 @@ def describe_probe(path: Path, extraction: Extraction, face: Face) -> Probe:
         width=extraction.width,
         height=extraction.height,
         faces=len(extraction.faces),
+        face=next(number for number, one in enumerate(extraction.faces, start=1) if one is face),
         box=box_of(face),
         quality=face.quality,
         advice=advise(face.quality),

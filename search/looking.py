@@ -176,4 +176,4 @@ class Looker:
 def _choose(extraction: Extraction, number: int | None) -> Face | None:
     if number is None and extraction.outcome is Outcome.MULTIPLE_FACES:
         return None
-    return dict(enumerate(extraction.faces, start=1)).get(number or 1)
+    return dict(enumerate(extraction.faces, start=1)).get(1 if number is None else number)

@@ -189,8 +189,8 @@ class SearchSession:
             candidates = next(listed)
             mark = strictest_fpir(cut_off, one.permit.mark_fpir)
             asked = {"k": k, "by": by, "cut_off": mark, "beyond_cut_off": sum(each.beyond(mark) for each in candidates)}
-            receipt = self._record(one.permit, gallery, extraction, "CANDIDATES", candidates, asked)
             probe = describe_probe(one.probe, extraction, looked.face)
+            receipt = self._record(one.permit, gallery, extraction, "CANDIDATES", candidates, asked, probe)
             yield _lead(one.permit, receipt, gallery, probe, candidates, by, mark)
         if failed is not None:
             raise failed
@@ -265,6 +265,7 @@ class SearchSession:
         outcome: str,
         candidates: list[Candidate],
         asked: dict[str, Any],
+        probe: Probe | None = None,
     ) -> Receipt:
         """Decides again and writes the entry. What may have to be erased one day goes into its details."""
         assert self._gate is not None
@@ -278,11 +279,13 @@ class SearchSession:
             "model": gallery.version.model_digest,
             "faces_searched": len(gallery) if outcome == "CANDIDATES" else 0,
             "faces_in_probe": len(extraction.faces),
+            "face": probe.face if probe else None,  # which of them was searched
             "candidates": len(candidates),
             **asked,
         }
         kept = ("rank", "subject", "encounter", "photo_digest", "row")
         details = {
+            "face_box": probe.box if probe else None,
             "candidates": [
                 {**{name: getattr(one, name) for name in kept}, "distance": format_distance(one.distance)}
                 for one in candidates

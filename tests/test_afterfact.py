@@ -154,3 +154,21 @@ def test_an_error_is_one_line_and_with_traceback_the_whole(tmp_path):
 def test_a_misspelt_word_gets_its_nearest_spelling():
     assert nearest("robery", ["robbery", "fraud"]) == "; did you mean 'robbery'?"
     assert nearest("xyz", ["robbery", "fraud"]) == ""
+
+
+@pytest.mark.parametrize("words", [[], ["gallery"], ["audit"]])
+def test_a_command_without_arguments_shows_its_help_as_it_is(words):
+    shown = run_afterfact(*words)
+    assert shown.code == 2
+    assert shown.err.strip() == done(run_afterfact(*words, "--help")).out.strip()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_fault_and_nothing_else_is_written_to(tmp_path, closed):
+    command = (
+        f'"{sys.executable}" -m afterfact --home "{tmp_path}/home" init --save-credential "{tmp_path}/one" {closed}'
+    )
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "one").read_text().startswith("af1.")
+    assert done(run_afterfact("--home", tmp_path / "home", "audit", "verify")).out.startswith("Intact")

@@ -166,6 +166,9 @@ def test_anchors_are_read_as_they_are_printed() -> None:
     one, two = "a" * 64, "b" * 64
     text = f"# printed monthly\n\n12 {one} 2026-03-01T12:00:00.000000Z\n  13   {two}\n"
     assert read_anchors(text) == [(12, one), (13, two)]
+    for nothing in ("", "# printed monthly\n"):  # cut off, it must not pass for none given
+        with pytest.raises(InputError, match="holds none"):
+            read_anchors(nothing)
     for line in ("12", f"twelve {one}", f"12 {one[1:]}", f"0 {one}"):
         with pytest.raises(InputError, match="line 2 of the anchors"):
             read_anchors(f"12 {one}\n{line}")

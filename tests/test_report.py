@@ -41,7 +41,7 @@ def candidate(rank, **changes):
 @pytest.fixture
 def lead():
     return Lead(
-        probe=Probe("camera-3.jpg", "a" * 64, 1920, 1080, 2, (0, 0, 9, 9), Quality(1, 90, 0, 0, 100, 50), []),
+        probe=Probe("camera-3.jpg", "a" * 64, 1920, 1080, 2, 1, (0, 0, 9, 9), Quality(1, 90, 0, 0, 100, 50), []),
         candidates=[candidate(1), candidate(2)],
         **{"by": "subject", "gallery": "county", "version": 12, "published": "2026-01-02T03:04:05+00:00"},
         **{"faces_searched": 300_000, "model": {"name": "a-network", "digest": "6" * 64}},

@@ -104,11 +104,42 @@ def test_several_faces_need_a_choice(search, tmp_path, spoiled):
     with Image.open(written) as picture:
         assert picture.format == "JPEG"
     assert written.stat().st_mode & 0o777 == 0o600
-    assert search(spoiled / "two-people.jpg", "--face", 2, "-k", 2).code == 0
-    refused = search(spoiled / "two-people.jpg", "--face", 9)
+    for number in (0, 9):
+        refused = search(spoiled / "two-people.jpg", "--face", number)
+        assert (refused.code, refused.out) == (2, "")
+        assert f"--face is {number}" in refused.err
+        assert "give a number from 1 to 2 (ledger entry " in refused.err
+
+
+def test_which_of_several_faces_was_searched_is_told_everywhere(search, indexed_home, tmp_path, spoiled):
+    boxes = []
+    for number in (1, 2):
+        found = done(search(spoiled / "two-people.jpg", "--face", number, "--report", f"{number}.html"))
+        assert f"two-people.jpg, face {number} of 2, case" in found.out
+        newest = ("--type", "search.answered", "--limit", 1, "--details", "--json")
+        (entry,) = done(indexed_home.run("audit", "show", *newest, credential=indexed_home.operator)).json()
+        assert (entry["body"]["answer"]["face"], entry["body"]["answer"]["faces_in_probe"]) == (number, 2)
+        boxes.append(entry["details"]["answer"]["face_box"])
+        sheet = (tmp_path / f"{number}.html").read_text(encoding="utf-8")
+        assert f"2 faces found, of which face {number} was searched" in sheet
+        (check,) = re.findall(r"<code>afterfact (audit show --entry \d+)</code> must tell the head", sheet)
+        shown = done(indexed_home.run(*check.split(), credential=indexed_home.operator)).out
+        assert shown.splitlines()[-1] == f"Head: {entry['head']}"
+        assert entry["head"] in sheet
+    assert boxes[0] != boxes[1]
+
+
+@pytest.mark.parametrize(
+    ("report", "says"), [("there.html", "exists already"), ("nowhere/lead.html", "there is no folder nowhere")]
+)
+def test_where_the_lead_sheet_cannot_go_nothing_is_asked(search, indexed_home, tmp_path, probe, report, says):
+    (tmp_path / "there.html").write_text("another case's")
+    before = done(indexed_home.run("audit", "head")).out
+    refused = search(probe, "--report", report)
     assert (refused.code, refused.out) == (2, "")
-    assert "--face is 9" in refused.err
-    assert "give a number from 1 to 2 (ledger entry " in refused.err
+    assert says in refused.err
+    assert done(indexed_home.run("audit", "head")).out == before
+    assert (tmp_path / "there.html").read_text() == "another case's"
 
 
 def test_a_folder_is_one_entry_a_probe_and_the_worst_exit_code(search, indexed_home, tmp_path, probe, spoiled):
@@ -135,14 +166,15 @@ def test_a_folder_is_one_entry_a_probe_and_the_worst_exit_code(search, indexed_h
     }
 
 
-def test_answers_recorded_before_an_error_are_still_shown(search, tmp_path, probe):
-    (tmp_path / "leads").write_text("a file where the folder of reports should be")
+def test_answers_recorded_before_an_error_are_still_shown(search, indexed_home, tmp_path, probe):
+    entry = int(done(indexed_home.run("audit", "head")).out.split()[0]) + 1
+    (tmp_path / "leads" / f"lead-{entry}-{probe.stem}.html").mkdir(parents=True)  # where the sheet should be
 
     ended = search(probe, probe, "--json", "--report", "leads")
 
     assert ended.code == 1
     assert [(one["outcome"], one["report"]) for one in ended.json()] == [("CANDIDATES", None)]
-    assert "lead sheet leads cannot be written (File exists); name another file" in ended.err
+    assert f"lead sheet leads/lead-{entry}-{probe.stem}.html cannot be written (Is a directory)" in ended.err
 
 
 @pytest.mark.parametrize("reason", ["suspended", "moratorium", "operator", "stranger", "purpose"])

@@ -76,6 +76,8 @@ def show(context: click.Context, details: bool, credential_file: Path | None, as
         return
     columns = ["entry", "time", "type", "subject", "what", *(["details"] if details else [])]
     print_table(columns, [(*_as_row(one), *([_details_text(one)] if details else [])) for one in found])
+    if filters["number"] is not None and found:
+        click.echo(f"Head: {found[0].entry.digest}")
 
 
 @audit.command()

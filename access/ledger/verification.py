@@ -46,7 +46,8 @@ class Verification:
 def read_anchors(text: str) -> list[tuple[int, str]]:
     """Returns the anchors in a text, one a line as `afterfact audit head` prints them: number, digest, time.
 
-    Empty lines and lines that begin with # are passed over. Raises InputError naming the line that is none.
+    Empty lines and lines that begin with # are passed over. Raises InputError naming the line that is none, and where
+    there is no anchor at all.
     """
     anchors = []
     for place, line in enumerate(text.splitlines(), start=1):
@@ -60,6 +61,8 @@ def read_anchors(text: str) -> list[tuple[int, str]]:
                 "time, as 'afterfact audit head' prints them"
             )
         anchors.append((int(parts[1]), parts[2]))
+    if not anchors:
+        raise InputError("the file of anchors holds none; name the one that 'afterfact audit head' was printed into")
     return anchors
 
 
