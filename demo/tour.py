@@ -44,10 +44,11 @@ def take_tour(folder: Path, subjects: int) -> None:
     """
     _make_room(folder)
     home = folder / "home"
-    steps = _steps(folder, subjects)
+    there = shlex.quote(str(folder))  # as a shell has to be told
+    steps = _steps(there, subjects)
     started = time.monotonic()
     click.echo("Afterfact, from an archive to a lead, and to a refusal. Every face is drawn, nobody in it exists.")
-    click.echo(f"Everything lies below {folder}/. To repeat a command yourself: export AFTERFACT_HOME={home}")
+    click.echo(f"Everything lies below {folder}/. To repeat a command yourself: export AFTERFACT_HOME={there}/home")
     for number, step in enumerate(steps, start=1):
         _take(number, len(steps), step, home)
     click.echo(
@@ -55,8 +56,8 @@ def take_tour(folder: Path, subjects: int) -> None:
     )
     if shutil.which("afterfact") is None:
         click.echo(f'  export PATH="{Path(sys.executable).parent}:$PATH"')
-    click.echo(f"  export AFTERFACT_HOME={home}")
-    operator = f"--credential-file {folder}/operator.credential"
+    click.echo(f"  export AFTERFACT_HOME={there}/home")
+    operator = f"--credential-file {there}/operator.credential"
     for command in (
         f"afterfact audit show {operator}",
         f"afterfact moratorium lift june-2020 --reason 'there is a law now' {operator}",
@@ -77,7 +78,7 @@ def _make_room(folder: Path) -> None:
             old.unlink()
 
 
-def _steps(folder: Path, subjects: int) -> list[Step]:
+def _steps(folder: str, subjects: int) -> list[Step]:
     operator = f"--credential-file {folder}/operator.credential"
     asked = f"{folder}/archive/probes/{WANTED}.jpg --gallery county --case 2026-0117"
     sheriff = f"--operator 'D. Ito' --credential-file {folder}/sheriff.credential"

@@ -12,7 +12,7 @@ SUBJECTS = 50  # the fewest that the tour takes
 
 @pytest.fixture(scope="module")
 def tour(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
-    folder = tmp_path_factory.mktemp("tour") / "demo"
+    folder = tmp_path_factory.mktemp("tour") / "é demo"  # as a shell would have to be told
     return folder, done(run_afterfact("demo", "tour", folder, "--subjects", SUBJECTS))
 
 
