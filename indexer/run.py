@@ -107,7 +107,7 @@ def plan_job(gallery: Gallery, job: IndexJob) -> tuple[Plan, Listing]:
     require_same_model(gallery, job.given.model)
     table = open_table(gallery)
     listing = list_archive(job)
-    return make_plan(listing.photos, table, job.rehash, job.retry_rejected, job.limits), listing
+    return make_plan(listing.photos, table, job.rehash, job.retry_rejected, job.limits, job.archive_root), listing
 
 
 def require_same_model(gallery: Gallery, model: Model) -> None:
