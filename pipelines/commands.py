@@ -168,6 +168,7 @@ def _run(gate: Gate, permit: Permit, gallery: Any, job: IndexJob, options: Any, 
         return run_job(gallery, job, options, progress, decide_again, gate.probes_among, device)
     finally:
         progress.close()
+        gate.handed_out()  # it is published, or never will be: no suspension has to wait for this process
 
 
 def _dry_run(gallery: Any, job: IndexJob, device: str, as_json: bool) -> None:
