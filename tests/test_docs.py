@@ -15,6 +15,7 @@ from object_stores import S3Server, upload
 
 from afterfact import front_door
 from indexer.job import read_job
+from indexer.outcomes import Outcome
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -75,3 +76,10 @@ def test_the_commands_that_a_page_shows_exist(page: Path) -> None:
         if command is None:
             unknown.append(line)
     assert unknown == []
+
+
+def test_every_reason_of_rejection_has_its_remedy_in_the_operators_page() -> None:
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    table = page.partition("| rejected as |")[2].partition("\n\n")[0]
+    told = {word for line in table.splitlines() for word in re.findall(r"[A-Z_]{4,}", line.split("|")[1])}
+    assert told == {outcome.value for outcome in Outcome} - {"ENROLLED"}
