@@ -83,3 +83,10 @@ def test_every_reason_of_rejection_has_its_remedy_in_the_operators_page() -> Non
     table = page.partition("| rejected as |")[2].partition("\n\n")[0]
     told = {word for line in table.splitlines() for word in re.findall(r"[A-Z_]{4,}", line.split("|")[1])}
     assert told == {outcome.value for outcome in Outcome} - {"ENROLLED"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_do_not_declare_a_moratorium_that_is_over(page: Path) -> None:
+    """A preset begins when its original did, which may have ended since and bars nobody."""
+    shown = re.findall(r"moratorium declare .*--preset.*", page.read_text(encoding="utf-8"))
+    assert [line for line in shown if "--from now" not in line] == []
