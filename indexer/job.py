@@ -76,8 +76,11 @@ class IndexJob:
             )
         if isinstance(self.root, Path) and not self.root.is_dir():
             raise InputError(f"root {self.root} is not a folder; name the folder that the list's photos start from")
-        if self.root is not None and isinstance(self.archive, str) and not self.is_list:
-            raise InputError(f"root goes with a list of photos; {self.archive} is none, and holds its photos itself")
+        if self.root is not None and not self.is_list:  # its photos would be sought below the root, and all be missing
+            raise InputError(
+                f"root {self.root} goes with a list of photos; {self.archive} is none and holds its photos itself: "
+                "leave root out"
+            )
         if self.folder_subjects and self.is_list:
             raise InputError(
                 f"folder_subjects goes with a folder, zip or tar file; {self.archive} is a list with its own subjects"

@@ -61,6 +61,29 @@ def list_archive(job: IndexJob) -> Listing:
         ) from error
 
 
+def list_photos(job: IndexJob) -> Listing:
+    """Returns what list_archive does. Raises ArchiveError or InputError also where the archive has no photo at all.
+
+    A disk that is not mounted is an empty folder: taken for an archive, it would make a gallery of nobody, and leave
+    one that has photos without today's, and both would be called done.
+    """
+    listing = list_archive(job)
+    if listing.photos.num_rows:
+        return listing
+    others = ", ".join(f"{count:,} {what}" for what, count in sorted(listing.left_out.items())) or "nothing at all"
+    if not job.is_list:
+        raise ArchiveError(
+            f"archive {job.archive} holds no photo ({others}); see whether its disk is mounted, or name the folder, "
+            ".zip or .tar file that the photos are in"
+        )
+    if not listing.left_out:  # else a list of rejections that are all held as duplicates: there is nothing to retry
+        raise InputError(
+            f"list {job.archive} names no photo, only columns; see whether its export was cut short, or leave the job "
+            "out on a day without photos"
+        )
+    return listing
+
+
 def _list_archive(job: IndexJob, left_out: Counter[str]) -> Listing:
     archive, root = job.archive, job.archive_root
     if is_container(archive):

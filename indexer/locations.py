@@ -82,6 +82,16 @@ def is_below(url: str, root: Source | None) -> bool:
     return url.startswith(folder) and not leads_out(url[len(folder) :])
 
 
+def lies_in(photo: str | Member, root: Source) -> bool:
+    """Tells whether a photo lies in a root, links resolved where both are on this machine."""
+    if isinstance(photo, Member) and leads_out(photo.name):
+        return False
+    path = photo.container if isinstance(photo, Member) else photo
+    if is_remote(path):
+        return is_below(path, root)
+    return isinstance(root, Path) and Path(os.path.realpath(path)).is_relative_to(root)
+
+
 def leads_out(name: str) -> bool:
     """Tells whether a name would lead out of the folder that it is put into."""
     return name.startswith("/") or ".." in name.split("/")

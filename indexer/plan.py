@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from indexer.extractor import FaceExtractor
 from indexer.limits import Limits
-from indexer.locations import photo_at
+from indexer.locations import Source, lies_in, photo_at
 from indexer.outcomes import NOT_REJECTED, Outcome
 from indexer.schema import DESCRIBING
 from indexer.table import read_rows
@@ -40,11 +40,13 @@ def make_plan(
     rehash: bool = False,
     retry_rejected: bool = False,
     limits: Limits | None = None,
+    root: Source | None = None,
 ) -> Plan:
     """Returns the plan for the listed photos against a gallery's table (None: a new gallery).
 
     A photo is held while its location, size, modification time and place are those in the table; with rehash,
-    its bytes' digest too. retry_rejected looks again at photos that were rejected. limits: of reading a member.
+    its bytes' digest too. retry_rejected looks again at photos that were rejected. limits: of reading a member. root:
+    what no photo may lead out of; one that an earlier job's root shut out and this one does not is looked at again.
     """
     if table is None:
         return _plan(listed, np.ones(listed.num_rows, dtype=bool), np.zeros(listed.num_rows, dtype=bool), None)
@@ -54,6 +56,8 @@ def make_plan(
     stale = _truths(pc.is_null(known["location"])) | _orphans(known, held)
     for name in ("bytes", "modified", "place"):
         stale |= _truths(_differs(listed, known, name))
+    if root is not None:
+        stale |= _let_in(listed, known, stale, root)
     if retry_rejected:
         stale |= ~_truths(pc.is_in(known["outcome"], value_set=pa.array(sorted(NOT_REJECTED), pa.string())))
     if rehash:
@@ -99,6 +103,18 @@ def _rehashed(listed: pa.Table, known: pa.Table, stale: np.ndarray, limits: Limi
         for row, digest in zip(rows, extractor.digest_each(photos), strict=True):
             other[row] = digest != digests[row].as_py()
     return other
+
+
+def _let_in(listed: pa.Table, known: pa.Table, stale: np.ndarray, root: Source) -> np.ndarray:
+    """Tells which of the photos that are not stale yet were held to lie outside, and lie in this root.
+
+    The file is the same, but the job is not: nobody would look for a held photo's mistake in an earlier job's root.
+    """
+    inside = np.zeros(len(stale), dtype=bool)
+    outside = _truths(pc.equal(known["outcome"], Outcome.OUTSIDE_ARCHIVE.value))
+    for row in map(int, np.flatnonzero(outside & ~stale)):
+        inside[row] = lies_in(photo_at(listed["location"][row].as_py(), listed["place"][row].as_py()), root)
+    return inside
 
 
 def _orphans(known: pa.Table, held: pa.Table) -> np.ndarray:

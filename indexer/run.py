@@ -19,7 +19,7 @@ from foundation.store_path import Place, StorePath, place_at
 from indexer.gallery import Gallery, GalleryError, read_sealed, write_sealed
 from indexer.job import IndexJob, segment_size, settings_digest
 from indexer.limits import Limits
-from indexer.listing import Listing, list_archive
+from indexer.listing import Listing, list_photos
 from indexer.locations import Source, parse_source, whole
 from indexer.models import Model, ModelError, find_network, installed_model
 from indexer.plan import Plan, make_plan
@@ -104,12 +104,12 @@ def unfinished_runs(gallery: Gallery) -> list[Run]:
 def plan_job(gallery: Gallery, job: IndexJob) -> tuple[Plan, Listing]:
     """Returns what the job would do now, without writing anything.
 
-    Raises InputError and ArchiveError as list_archive does, GalleryError where the gallery is of another model.
+    Raises InputError and ArchiveError as list_photos does, GalleryError where the gallery is of another model.
     """
     require_same_model(gallery, job.given.model)
     table = open_table(gallery)
-    listing = list_archive(job)
-    return make_plan(listing.photos, table, job.rehash, job.retry_rejected, job.limits), listing
+    listing = list_photos(job)
+    return make_plan(listing.photos, table, job.rehash, job.retry_rejected, job.limits, job.archive_root), listing
 
 
 def require_same_model(gallery: Gallery, model: Model) -> None:

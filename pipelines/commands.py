@@ -45,7 +45,9 @@ _FOLDER_OR_LIST = click.Path(path_type=str)  # or a URL, which Path would mangle
     help="A folder, a .zip or .tar file, a CSV or Parquet list with a column 'photo'; or an s3:// or gs:// URL of one.",
 )
 @click.option(
-    "--root", type=_FOLDER_OR_LIST, help="Folder or URL that the list's photos start from. Default: the list's own."
+    "--root",
+    type=_FOLDER_OR_LIST,
+    help="Folder or URL that a list's photos start from, and lie in. With a list only. Default: the list's own.",
 )
 @click.option(
     "--folder-subjects",
@@ -65,7 +67,7 @@ _FOLDER_OR_LIST = click.Path(path_type=str)  # or a URL, which Path would mangle
     is_flag=True,
     default=None,
     help="Embed each face and its mirror image and keep the mean: fewer errors, twice the embedding's time. "
-    "A gallery is made with it or without, for good.",
+    "Decided with a gallery's first photo; afterfact gallery reembed changes it.",
 )
 @device_option("auto")
 @click.option("--limit-rejected", metavar="SHARE", help="Exit with 4 where more of the photos are rejected, say 5%.")
@@ -168,6 +170,7 @@ def _run(gate: Gate, permit: Permit, gallery: Any, job: IndexJob, options: Any, 
         return run_job(gallery, job, options, progress, decide_again, gate.probes_among, device)
     finally:
         progress.close()
+        gate.handed_out()  # it is published, or never will be: no suspension has to wait for this process
 
 
 def _dry_run(gallery: Any, job: IndexJob, device: str, as_json: bool) -> None:

@@ -119,6 +119,7 @@ def reembed(
         indexed = run_job(gallery, job, options, progress, decide_again, gate.probes_among, device)
     finally:
         progress.close()
+        gate.handed_out()  # it is published, or never will be
     if indexed.version is None:
         raise InputError(f"gallery {name!r} has no photo, and so no model; index its archive with --embedder")
     lost = gallery.accounts / f"{indexed.run.run_id}.rejections.csv"

@@ -86,13 +86,16 @@ def requalify(
         present = gallery.version()
         found = work.judge_again(gallery, work.new_limits(present.limits, job, given), gate.probes_among)
     else:
-        found, version = work.requalify(
-            gallery,
-            lambda present: work.new_limits(present.limits, job, given),
-            decide_again,
-            gate.probes_among,
-            lambda torn: click.echo(f"afterfact gallery: {torn}", err=True),
-        )
+        try:
+            found, version = work.requalify(
+                gallery,
+                lambda present: work.new_limits(present.limits, job, given),
+                decide_again,
+                gate.probes_among,
+                lambda torn: click.echo(f"afterfact gallery: {torn}", err=True),
+            )
+        finally:
+            gate.handed_out()  # it is published, or never will be
     if as_json:
         print_json({**found.as_json(), "gallery": name, "version": version and version.number, "dry_run": dry_run})
     else:

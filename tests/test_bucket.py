@@ -141,7 +141,7 @@ def test_a_job_file_may_name_a_store(tmp_path):
     job = read_job(tmp_path / "job.yaml", {})
     assert (job.archive, job.archive_root) == (tmp_path / "photos.csv", "s3://county-photos/2026")
     assert read_job(tmp_path / "job.yaml", {"archive": "s3://a/b.csv", "root": "s3://c"}).archive_root == "s3://c"
-    with pytest.raises(InputError, match="root goes with a list of photos"):
+    with pytest.raises(InputError, match="root s3://county-photos/2026/ goes with a list of photos"):
         read_job(tmp_path / "job.yaml", {"archive": "s3://county-photos/2026"})
     with pytest.raises(AfterfactError, match="write s3://BUCKET/PREFIX"):
         read_job(tmp_path / "job.yaml", {"archive": "s3://"})

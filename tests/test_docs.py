@@ -15,6 +15,7 @@ from object_stores import S3Server, upload
 
 from afterfact import front_door
 from indexer.job import read_job
+from indexer.outcomes import Outcome
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -75,3 +76,17 @@ def test_the_commands_that_a_page_shows_exist(page: Path) -> None:
         if command is None:
             unknown.append(line)
     assert unknown == []
+
+
+def test_every_reason_of_rejection_has_its_remedy_in_the_operators_page() -> None:
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    table = page.partition("| rejected as |")[2].partition("\n\n")[0]
+    told = {word for line in table.splitlines() for word in re.findall(r"[A-Z_]{4,}", line.split("|")[1])}
+    assert told == {outcome.value for outcome in Outcome} - {"ENROLLED"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_do_not_declare_a_moratorium_that_is_over(page: Path) -> None:
+    """A preset begins when its original did, which may have ended since and bars nobody."""
+    shown = re.findall(r"moratorium declare .*--preset.*", page.read_text(encoding="utf-8"))
+    assert [line for line in shown if "--from now" not in line] == []

@@ -207,3 +207,26 @@ def test_a_limit_that_cannot_be_is_a_usage_error(gallery, indexed_home, limit, s
     assert code == 2
     assert says in err
     assert Gallery(indexed_home.path, "county").version_numbers() == [0]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("index", "--gallery", "few", "--archive", "{photos}", "--workers", 1, "--quiet"),
+        ("gallery", "requalify", "few", "--limit", "min_sharpness=1"),
+        ("gallery", "reembed", "few", "--mirrored", "--workers", 1, "--quiet"),
+    ],
+    ids=["index", "requalify", "reembed"],
+)
+def test_what_is_published_is_no_answer_outstanding(gallery, indexed_home, drawn, asked):
+    """A suspension meanwhile would wait for it, and count it as an answer that somebody still holds."""
+    photos = drawn.list_path.parent / "photos" / "S0001"
+    if asked[0] == "gallery":
+        index_archive(indexed_home.path, photos, gallery="few")
+    answers = indexed_home.path / "answers"
+    shutil.rmtree(answers, ignore_errors=True)
+    words = [str(word).format(photos=photos) for word in asked]
+    with pytest.raises(SystemExit) as ended:
+        afterfact.main(["--home", str(indexed_home.path), *words])
+    assert not ended.value.code
+    assert list(answers.iterdir()) == []

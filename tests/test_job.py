@@ -89,6 +89,20 @@ def test_subjects_from_folders_need_a_folder(tmp_path):
         IndexJob(gallery="g", archive=tmp_path / "list.csv", folder_subjects=True)
 
 
+@pytest.mark.parametrize("name", ["photos", "photos.zip", "photos.tar"])
+def test_a_root_needs_a_list(write_job, tmp_path, name):
+    """A folder's photos would be sought below the root, and every one of them be missing."""
+    path = write_job("root: .\n")
+    if name != "photos":
+        path.write_text(path.read_text().replace("archive: photos", f"archive: {name}"))
+        (tmp_path / name).write_bytes(b"")
+    says = rf"^root .* goes with a list of photos; .*{name} is none and holds its photos itself: leave root out$"
+    with pytest.raises(InputError, match=says):
+        read_job(path, {})
+    with pytest.raises(InputError, match=says):
+        read_job(None, {"gallery": "g", "archive": tmp_path / name, "root": tmp_path})
+
+
 def test_an_archive_whose_path_is_no_text_is_refused_by_name(tmp_path):
     """Plans, accounts and the ledger are text; a traceback from one of them would say less."""
     path = os.fsencode(tmp_path) + b"/arch\xff"

@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +12,7 @@ import pytest
 from foundation.errors import InputError
 from indexer.job import IndexJob
 from indexer.listing import ArchiveError, list_archive
-from indexer.locations import location_of, photo_at, readable
+from indexer.locations import Member, lies_in, location_of, photo_at, readable
 
 
 def listed(archive, **fields):
@@ -201,3 +202,21 @@ def test_locations_carry_any_name_and_no_other_scheme():
     assert location_of("s3://bucket/a b#c.jpg") == "s3://bucket/a%20b%23c.jpg"
     with pytest.raises(InputError, match="is no URI of file://, s3://, gs://"):
         photo_at("az://bucket/a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("photo", "root", "inside"),
+    [
+        ("/archive/a.jpg", Path("/archive"), True),
+        ("/archives/a.jpg", Path("/archive"), False),
+        ("/archive/a.jpg", "s3://bucket/archive", False),
+        ("s3://bucket/archive/a.jpg", "s3://bucket/archive", True),
+        ("s3://bucket/archive/../a.jpg", "s3://bucket/archive", False),
+        ("s3://bucket/archive/a.jpg", Path("/archive"), False),
+        (Member("/archive/b.zip", "S1/a.jpg", ""), Path("/archive"), True),
+        (Member("/archive/b.zip", "../a.jpg", ""), Path("/archive"), False),
+        (Member("s3://bucket/b.zip", "a.jpg", ""), "s3://bucket/archive", False),
+    ],
+)
+def test_a_photo_lies_in_a_root_of_its_own_kind(photo, root, inside):
+    assert lies_in(photo, root) is inside

@@ -125,3 +125,26 @@ def test_changed_columns_are_updates(indexed, archive):
     photos[1]["subject"] = "S0009"
     made = make_plan(listing.photos.from_pylist(photos, schema=listing.photos.schema), open_table(indexed))
     assert (made.work.num_rows, made.updates["photo"].to_pylist(), made.held) == (0, ["b.jpg"], 3)
+
+
+def test_what_an_earlier_root_shut_out_is_looked_at_once_it_lies_in_the_root(archive, tmp_path):
+    """Else a wrong root, once mended, leaves a gallery without a face and a job that calls it done."""
+    (archive / "d.jpg").unlink()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (archive / "link.jpg").symlink_to(shutil.copy(archive / "a.jpg", elsewhere / "out.jpg"))
+    (tmp_path / "lists").mkdir()
+    listed = tmp_path / "lists" / "list.csv"
+    names = ["a.jpg", "b.jpg", "c.jpg", "link.jpg"]
+    listed.write_text("photo\n" + "".join(f"{archive}/{name}\n" for name in names))
+    assert index_archive(tmp_path / "home", listed).accounting.rejected == {"OUTSIDE_ARCHIVE": 4}
+    assert index_archive(tmp_path / "home", listed).version is None  # the same job again finds nothing new
+    mended = index_archive(tmp_path / "home", listed, root=archive)
+    assert (mended.accounting.enrolled, mended.accounting.updated) == (3, 1)
+    rows = rows_of(Gallery(tmp_path / "home", "county"))
+    assert {name: rows[name]["outcome"] for name in rows} == {
+        **dict.fromkeys(names[:3], "ENROLLED"),
+        "link.jpg": "OUTSIDE_ARCHIVE",  # it leads out of this root too
+    }
+    assert index_archive(tmp_path / "home", listed, root=archive).version is None
+    assert index_archive(tmp_path / "home", listed, root=tmp_path).accounting.duplicates == 1

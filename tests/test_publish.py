@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from indexing import content_of, index_archive, no_probes, rows_of, search_files
 
 import indexer.publish
 import pipelines.bulk_index
+from foundation.errors import InputError
 from indexer.accounting import AccountingError
 from indexer.calibration import read_calibration
+from indexer.containers import ArchiveError
 from indexer.gallery import FACES, Gallery, GalleryError, read_sealed
 from indexer.outcomes import TRIED_AGAIN
 from indexer.publish import finish_interrupted, roll_back, roll_forward, settle_run
@@ -161,10 +164,40 @@ def test_a_photo_that_is_missing_for_a_night_keeps_its_row(archive, gallery, tmp
     assert rows_of(gallery) == before
 
 
-def test_an_empty_archive_makes_an_empty_gallery(gallery, tmp_path):
-    (tmp_path / "empty").mkdir()
-    assert index_archive(gallery.home, tmp_path / "empty").version.about["faces"] == 0
-    assert index_archive(gallery.home, tmp_path / "empty").version is None
+def test_an_archive_without_a_face_makes_an_empty_gallery(gallery, tmp_path):
+    folder = tmp_path / "faceless"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"no photo")
+    assert index_archive(gallery.home, folder).version.about["faces"] == 0
+    assert index_archive(gallery.home, folder).version is None
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_an_archive_without_a_photo_is_an_error(archive, gallery, tmp_path, held):
+    """A disk that is not mounted is an empty folder, for a new gallery and for one that has its photos."""
+    if held:
+        index_archive(gallery.home, archive)
+    empty = tmp_path / "empty"
+    (empty / "sub").mkdir(parents=True)
+    (empty / "notes.txt").write_text("x")
+    with pytest.raises(ArchiveError, match=r"archive .*empty holds no photo \(1 \.txt\); see whether its disk"):
+        index_archive(gallery.home, empty)
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    with pytest.raises(ArchiveError, match=r"archive .*empty\.zip holds no photo \(nothing at all\)"):
+        index_archive(gallery.home, tmp_path / "empty.zip")
+    (tmp_path / "list.csv").write_text("photo,subject\n")
+    with pytest.raises(InputError, match=r"list .*list\.csv names no photo, only columns; see whether"):
+        index_archive(gallery.home, tmp_path / "list.csv")
+    assert gallery.version_numbers() == ([0] if held else [])
+    assert list(gallery.runs.iterdir()) == []
+
+
+def test_rejections_that_are_all_held_as_duplicates_leave_nothing_to_retry(archive, gallery):
+    index_archive(gallery.home, archive)
+    listed = archive / "list.csv"
+    listed.write_text("photo,rejected_as,rejected_because\nT-twin.jpg,DUPLICATE,the same bytes\n")
+    assert index_archive(gallery.home, listed, retry_rejected=True).version is None
 
 
 # Where a publish can be cut short, and what is then there: rows in the table, a version.

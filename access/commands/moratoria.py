@@ -36,7 +36,7 @@ def moratorium() -> None:
 
     \b
     Example:
-      afterfact moratorium declare june-2020 --preset amazon-statement-2020
+      afterfact moratorium declare june-2020 --preset amazon-statement-2020 --from now
       afterfact moratorium list
     """
 
@@ -78,8 +78,8 @@ def declare(
 
     \b
     Example:
-      afterfact moratorium declare june-2020 --preset amazon-statement-2020 --exempt-tenant "Find Them"
-      afterfact moratorium declare june-2020 --kind police --from 2020-06-10T00:00Z --for 1y \\
+      afterfact moratorium declare june-2020 --preset amazon-statement-2020 --from now --exempt-tenant "Find Them"
+      afterfact moratorium declare no-police --kind police --from now --for 1y \\
         --exempt-tenant "Find Them" --reason "until there is a law"
       afterfact moratorium declare pause --everyone --reason "key lost" --dry-run
     """

@@ -34,7 +34,7 @@ def extend(context: click.Context, name: str, credential_file: Path | None, as_j
 
     \b
     Example:
-      afterfact moratorium extend june-2020 --reason "until further notice, 18 May 2021"
+      afterfact moratorium extend june-2020 --reason "until further notice"
     """
     entry = Moratoria(open_gate(context), read_credential(credential_file)).extend(name, **terms)
     tell(f"Extended {entry.subject}", entry, as_json)
@@ -61,7 +61,7 @@ def shorten(
 
     \b
     Example:
-      afterfact moratorium shorten june-2020 --until 2021-03-01T00:00Z --reason "the law is in force"
+      afterfact moratorium shorten june-2020 --until 2027-03-01T00:00Z --reason "the law is in force"
       afterfact moratorium shorten june-2020 --approve 41
     """
     moratoria = Moratoria(open_gate(context), read_credential(credential_file))
