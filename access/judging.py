@@ -168,10 +168,7 @@ class Judge:
             exempt, by_purpose = [f"purpose {self.request.purpose}"], True
         if exempt:
             rule = "exempt-purpose" if by_purpose else "moratorium"
-            text = f"{named} ({span}) exempts {' and '.join(exempt)}"
-            if covered:
-                return Finding(rule, "exempts", text, moratorium.name)
-            return Finding(rule, "allows", f"{text}, whom it does not cover", moratorium.name)
+            return Finding(rule, "exempts", f"{named} ({span}) exempts {' and '.join(exempt)}", moratorium.name)
         if not covered:
             return None
         link = f" ({moratorium.link})" if moratorium.link else ""

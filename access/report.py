@@ -70,7 +70,8 @@ class YearReport:
         self.asked[operation, tenant, request["purpose"] or "-", outcome] += 1
         if request["beneficiary"] and request["beneficiary"] != tenant:
             self.beneficiaries[tenant, request["beneficiary"]] += 1
-        # A moratorium is told of once for each party that it covers, and was used once.
+        # A decision tells of a moratorium for each party; its exemption was used once. Whoever is exempt by name or by
+        # kind counts, also where the moratorium would not cover them: an overseer asks how often the exempt searched.
         exempted = {one["name"] for one in body["findings"] if one["effect"] == "exempts"}
         self.exempted.update((name, tenant) for name in exempted if ending == "answered")
         for finding in body["findings"]:

@@ -102,6 +102,13 @@ def test_an_exemption_is_counted_where_it_let_an_answer_through(house: House) ->
     assert report["approvals"] == [{"tenant": "Sheriff", "approver": "clerk", "count": 1}]
 
 
+def test_an_exemption_of_who_asks_and_for_whom_was_used_once(house: House) -> None:
+    house.register("Lost Ones", "anti-trafficking-organisation")
+    bar_sheriffs(house, exempt_kinds=["anti-trafficking-organisation"])
+    assert house.ask("Find Them", beneficiary="Lost Ones") == "allowed"
+    assert reported(house)["exemptions_used"] == [{"moratorium": "june", "tenant": "Find Them", "count": 1}]
+
+
 def test_what_was_held_is_counted_by_why(house: House) -> None:
     bar_sheriffs(house, exempt_purposes=["missing-person"])
     house.ask(purpose="missing-person", case="1")
