@@ -61,11 +61,12 @@ def list_archive(job: IndexJob) -> Listing:
         ) from error
 
 
-def list_photos(job: IndexJob) -> Listing:
+def list_photos(job: IndexJob, is_first: bool) -> Listing:
     """Returns what list_archive does. Raises ArchiveError or InputError also where the archive has no photo at all.
 
     A disk that is not mounted is an empty folder: taken for an archive, it would make a gallery of nobody, and leave
-    one that has photos without today's, and both would be called done.
+    one that has photos without today's, and both would be called done. A list that is there and names nobody makes no
+    gallery either (is_first); later it is a night without bookings.
     """
     listing = list_archive(job)
     if listing.photos.num_rows:
@@ -76,11 +77,8 @@ def list_photos(job: IndexJob) -> Listing:
             f"archive {job.archive} holds no photo ({others}); see whether its disk is mounted, or name the folder, "
             ".zip or .tar file that the photos are in"
         )
-    if not listing.left_out:  # else a list of rejections that are all held as duplicates: there is nothing to retry
-        raise InputError(
-            f"list {job.archive} names no photo, only columns; see whether its export was cut short, or leave the job "
-            "out on a day without photos"
-        )
+    if is_first:
+        raise InputError(f"list {job.archive} names no photo, only columns; see whether its export was cut short")
     return listing
 
 

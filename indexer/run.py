@@ -108,7 +108,7 @@ def plan_job(gallery: Gallery, job: IndexJob) -> tuple[Plan, Listing]:
     """
     require_same_model(gallery, job.given.model)
     table = open_table(gallery)
-    listing = list_photos(job)
+    listing = list_photos(job, is_first=table is None)
     return make_plan(listing.photos, table, job.rehash, job.retry_rejected, job.limits, job.archive_root), listing
 
 
