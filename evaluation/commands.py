@@ -68,8 +68,7 @@ def evaluate() -> None:
     """Measure error rates on photos whose subjects are known.
 
     Each evaluation is decided on and recorded, as a search is; one that touches a gallery is barred with its searches.
-    It writes results.json, report.html and, but for a gallery that was searched, scores.csv. docs/evaluation.md says
-    what each figure means.
+    It writes results.json, scores.csv and report.html. docs/evaluation.md says what each figure means.
 
     \b
     Example:

@@ -36,7 +36,6 @@ TARGETS = (0.1, 0.01, 0.003)
 RANKS = (1, LONGEST)
 SHOWN_RANKS = (1, 2, 5, 10, 20, LONGEST)
 WORST = 10
-DISTANCES = "Distances: of mates, and of the nearest to a stranger"
 CANNOT = (
     "It holds for a gallery of this size. In a larger one strangers are nearer: FPIR at one distance grows with it.",
     "It holds for probes like these. Probes from other cameras, years or light have other rates.",
@@ -198,7 +197,7 @@ def _panels(ranks: list[Rate], right: Trials, wrong: Trials, searches: Searches,
     return [
         Panel("DET: FNIR against FPIR", "FPIR", f"FNIR (R = {LONGEST})", {"": points}, {}, log="xy", share="xy"),
         Panel("CMC: mates found by rank", "rank", "found", {"": found}, {}, share="y", low=float(min(low, 0.9))),
-        Panel(DISTANCES, "distance", "share", near, {}, share="y"),
+        Panel("Distances: of mates, and of the nearest to a stranger", "distance", "share", near, {}, share="y"),
     ]
 
 

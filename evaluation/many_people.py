@@ -1,5 +1,5 @@
 """What keeps an evaluation against a tenant's gallery from being a search for one person: own probes have to be many
-photos of many people, and nothing of a single search goes out."""
+photos of many people, and no row of a search tells whose it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from evaluation.identification import DISTANCES
 from evaluation.measured import Measured
 from evaluation.split import Split
 from foundation.errors import InputError
@@ -17,19 +16,16 @@ from indexer.grouping import Groups
 FEWEST = 30
 """People, of each kind of search: fewer support no rate, and would be a search by another name."""
 
-WHY_NO_SEARCHES = (
-    "What single searches found is not written: a gallery was searched, and what it answers about one person is for "
-    "'afterfact search' alone, and for who may search."
-)
+TOLD = ("probe", "subject", "encounter", "mated", "outcome", "rank", "mate_distance", "other_distance")
+"""What a row of scores tells: the list's own columns could mark one of them."""
 
 
 def require_long_list(gallery: str, probes: int) -> None:
     """Raises InputError for a list too short to be enough, whoever is enrolled: before anything is asked or read."""
-    if probes < 2 * FEWEST:
+    if probes < FEWEST:
         raise InputError(
-            f"{probes:,} probes are given for gallery {gallery!r}; {2 * FEWEST} is the fewest, {FEWEST} people who are "
-            f"enrolled and {FEWEST} who are not: fewer support no rate, and a search for one person is 'afterfact "
-            "search'"
+            f"{probes:,} probes are given for gallery {gallery!r}; {FEWEST} is the fewest: fewer support no rate, and "
+            "a search for one person is 'afterfact search'"
         )
 
 
@@ -73,9 +69,9 @@ def _require(gallery: str, people: str, subjects: np.ndarray, remedy: str = "") 
         )
 
 
-def without_single_searches(measured: Measured) -> Measured:
-    """Returns what was measured without its scores, its worst errors and the plot of distances, in which one search
-    can be seen."""
-    panels = [one for one in measured.panels if one.title != DISTANCES]
-    cannot = [*measured.cannot, WHY_NO_SEARCHES]
-    return replace(measured, columns=(), scores=(), worst=(), panels=panels, cannot=cannot)
+def without_marks(measured: Measured) -> Measured:
+    """Returns what was measured with rows that nobody can be found in again: without the list's own columns, and in the
+    order of their pseudonyms, which are drawn anew each time, not in the list's."""
+    places = [measured.columns.index(one) for one in TOLD]
+    rows = sorted([row[place] for place in places] for row in measured.scores)
+    return replace(measured, columns=TOLD, scores=rows)

@@ -45,7 +45,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def write_outputs(folder: Path, evaluation: Evaluation) -> None:
-    """Writes the files into folder, made where it is absent; no scores where none may go out. Raises OSError."""
+    """Writes the three files into folder, made where it is absent. Raises OSError."""
     folder.mkdir(mode=0o700, exist_ok=True)
     results = json.dumps(as_json(evaluation), indent=2) + "\n"
     for name, content in (
@@ -53,8 +53,6 @@ def write_outputs(folder: Path, evaluation: Evaluation) -> None:
         (SCORES, _csv(evaluation)),
         (REPORT, render_report(evaluation)),
     ):
-        if name == SCORES and not evaluation.measured.columns:
-            continue  # an empty list would look as if nothing had been searched
         write_whole(folder / name, content.encode("utf-8", "backslashreplace"), mode=0o600)
 
 

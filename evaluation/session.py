@@ -16,7 +16,7 @@ from evaluation.cache import Cache, Template
 from evaluation.embedding import digest_samples, make_templates
 from evaluation.galleries import galleries_holding, pseudonymous, read_enrolment, read_gallery
 from evaluation.identification import measure_search
-from evaluation.many_people import require_long_list, require_many, without_single_searches
+from evaluation.many_people import require_long_list, require_many, without_marks
 from evaluation.measured import Measured
 from evaluation.pairs import Pairs
 from evaluation.samples import Sample, number_subjects
@@ -150,7 +150,7 @@ class EvaluationSession:
         require_many(name, split, digests, [one.embedding is not None for one in made], groups)
         shown = replace(split, samples=pseudonymous(split.samples))
         indexed = version.about["outcomes"]
-        measured = measure_search(shown, templates, made, self._seed, indexed, groups, enrolment)
+        measured = without_marks(measure_search(shown, templates, made, self._seed, indexed, groups, enrolment))
         # The photos stand in the ledger: who pads a list to ask about one person leaves that photo there.
         details = {"probes": [[digest, one.subject] for digest, one in zip(digests, probed, strict=True)]}
         model = version.about["model"]
@@ -228,10 +228,9 @@ class EvaluationSession:
     ) -> Evaluation:
         """Decides again and writes an entry a decision; only then is the evaluation anybody's.
 
-        model: of the gallery that was searched, of which no single search goes out; None for own photos. details: what
-        an order may have erased from the entry.
+        model: of the gallery that was searched, None for own photos. details: what an order may have erased from the
+        entry.
         """
-        searched = model is not None
         model = model or self._given.model.as_json()
         body = {
             "evaluation": measured.result["kind"],
@@ -245,6 +244,4 @@ class EvaluationSession:
         receipts = [self._gate.answer(permit, body, details) for permit in permits]
         if galleries:  # nobody's photo is shown, and none can be found by its digest
             digests, templates = [], []
-        if searched:
-            measured = without_single_searches(measured)
         return Evaluation(measured, receipts, model, galleries, digests, templates)
