@@ -172,3 +172,18 @@ def test_a_closed_stream_is_no_fault_and_nothing_else_is_written_to(tmp_path, cl
     assert (ended.returncode, ended.stderr) == (0, "")
     assert (tmp_path / "one").read_text().startswith("af1.")
     assert done(run_afterfact("--home", tmp_path / "home", "audit", "verify")).out.startswith("Intact")
+
+
+CHILD_OF_ONE_WITH_CLOSED_STREAMS = """
+import os, subprocess, sys
+import afterfact
+afterfact._open_closed_streams()
+look = "import os; [os.fstat(number) for number in range(3)]"
+os._exit(subprocess.run([sys.executable, "-c", look]).returncode)
+"""
+
+
+def test_streams_that_were_closed_are_open_in_its_processes_too():
+    command = [sys.executable, "-c", CHILD_OF_ONE_WITH_CLOSED_STREAMS]
+    shell = ["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *command]
+    assert subprocess.run(shell, check=False, timeout=60).returncode == 0

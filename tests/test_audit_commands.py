@@ -181,7 +181,17 @@ def test_a_line_of_heads_that_is_none_is_named(office: Office, tmp_path: Path, l
     heads = tmp_path / "heads.txt"
     heads.write_text(f"# heads\n{line}\n")
     code, error = office.fails("audit", "verify", "--anchor", heads)
-    assert (code, "line 2 of the anchors" in error) == (EXIT_USAGE, True)
+    assert (code, f"--anchor {heads}: line 2 of the anchors" in error) == (EXIT_USAGE, True)
+
+
+@pytest.mark.parametrize("content", ["", "\n", "# heads\n"])
+def test_a_file_of_heads_that_holds_none_is_an_error_that_names_it(
+    office: Office, tmp_path: Path, content: str
+) -> None:
+    heads = tmp_path / "heads.txt"
+    heads.write_text(content)
+    code, error = office.fails("audit", "verify", "--anchor", heads)
+    assert (code, f"--anchor {heads}: the file of anchors holds none" in error) == (EXIT_USAGE, True)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])

@@ -1,10 +1,13 @@
 """`afterfact search` as an investigator runs it: exit codes, what is printed, and what is in the ledger by then."""
 
+import contextlib
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -303,22 +306,29 @@ def many_probes(drawn, tmp_path):
     return folder
 
 
-@pytest.fixture
-def begun_search(indexed_home, many_probes):
-    """A search in a process of its own, at work: its first answer has been read, and no more than that."""
-    command = [sys.executable, "-m", "afterfact", "--home", indexed_home.path, "search", many_probes, "-k", "50"]
+@contextlib.contextmanager
+def searching(home, probes, *flags):
+    """A search in a process of its own, whose output is read by nobody yet."""
+    command = [sys.executable, "-m", "afterfact", "--home", home.path, "search", probes, "-k", "50", *flags]
     asked = ("--gallery", "county", "--case", "2026-0117", "--purpose", "robbery", "--by", "encounter")
     with subprocess.Popen(
-        [*command, *asked, "--credential-file", indexed_home.sheriff],
+        [*command, *asked, "--credential-file", home.sheriff],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={name: value for name, value in os.environ.items() if not name.startswith("AFTERFACT_")},
     ) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def begun_search(indexed_home, many_probes):
+    """A search at work: its first answer has been read, and no more than that."""
+    with searching(indexed_home, many_probes) as process:
         while not process.stdout.readline().startswith("Ledger entry"):
             assert process.poll() is None
         yield process
-        process.kill()
 
 
 def answered(home):
@@ -337,6 +347,19 @@ def test_a_moratorium_stops_a_search_that_another_process_is_in_the_middle_of(in
     numbers = [one["number"] for one in ledger_of(indexed_home, limit=100) if one["type"] == "search.answered"]
     (declared,) = (one["number"] for one in ledger_of(indexed_home, 100) if one["type"] == "moratorium.declared")
     assert max(numbers) < declared
+
+
+def test_json_that_nobody_has_read_is_not_handed_out(indexed_home, many_probes):
+    terms = ("--kind", "sheriff", "--for", "1y", "--reason", "until there is a law")
+    with searching(indexed_home, many_probes, "--json") as process:
+        while answered(indexed_home) < 60:
+            assert process.poll() is None
+        time.sleep(1)  # by now it waits for its reader
+        told = done(indexed_home.run("moratorium", "declare", "pause", *terms, credential=indexed_home.operator))
+        out, _ = process.communicate(timeout=120)
+
+    assert "Every answer allowed before it has been handed out" not in told.out
+    assert len(json.loads(out)) == 60
 
 
 def test_ctrl_c_says_how_many_probes_were_answered(indexed_home, begun_search):

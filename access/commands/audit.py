@@ -169,9 +169,8 @@ def export(
     count = 0
     with _new_file(target) as stream:
         _record_reading(gate, read_credential(credential_file), "audit.export", {**moments, "details": details})
-        for recorded in gate.ledger.stream(**moments, details=details):
+        for count, recorded in enumerate(gate.ledger.stream(**moments, details=details), start=1):
             stream.write(json.dumps(as_mapping(recorded, details), ensure_ascii=True) + "\n")
-            count += 1
     click.echo(f"Exported {count:,} entries to {target}.")
 
 
@@ -308,6 +307,8 @@ def _anchors(path: Path | None) -> list[tuple[int, str]]:
         return []
     try:
         return read_anchors(path.read_text(encoding="utf-8"))
+    except InputError as error:
+        raise InputError(f"--anchor {path}: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--anchor {path} cannot be read ({type(error).__name__}); name a file of heads") from error
 
