@@ -166,11 +166,10 @@ def export(
         name: read_moment(text, now, f"--{name}") if text else None
         for name, text in (("since", since), ("until", until))
     }
-    count = 0
     with _new_file(target) as stream:
         _record_reading(gate, read_credential(credential_file), "audit.export", {**moments, "details": details})
-        for count, recorded in enumerate(gate.ledger.stream(**moments, details=details), start=1):
-            stream.write(json.dumps(as_mapping(recorded, details), ensure_ascii=True) + "\n")
+        lines = (json.dumps(as_mapping(one, details)) + "\n" for one in gate.ledger.stream(**moments, details=details))
+        count = sum(stream.write(line) > 0 for line in lines)
     click.echo(f"Exported {count:,} entries to {target}.")
 
 
