@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -179,6 +181,10 @@ def _require_place(report: Path, several: bool) -> None:
         raise InputError(f"--report {report} exists already; name another file, or move it away")
     if not several and not folder.is_dir():
         raise InputError(f"--report {report}: there is no folder {folder}; make it, or name another")
+    while not folder.exists():  # the folder of several sheets is made with the first of them
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"--report {report}: nothing can be written in {folder}; name another, or get leave to write")
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -279,7 +285,7 @@ def _write_report(session: SearchSession, lead: Lead, photo: Path, report: Path,
     try:
         if several or report.is_dir():
             report.mkdir(parents=True, exist_ok=True)
-            path = report / f"lead-{lead.entry}-{_short(photo)}.html"
+            path = _unused(report / f"lead-{lead.entry}-{_short(photo)}.html")
         write_lead_sheet(path, lead, photo, session)
     except OSError as error:
         raise AfterfactError(f"lead sheet {path} cannot be written ({error.strerror}); name another file") from error
@@ -287,6 +293,12 @@ def _write_report(session: SearchSession, lead: Lead, photo: Path, report: Path,
     if session.store_error is not None:
         click.echo(f"afterfact search: it lacks pictures of candidates: {session.store_error}", err=True)
     return readable(str(path))
+
+
+def _unused(path: Path) -> Path:
+    """Returns path, or one numbered after it where a file lies there: entries of two data homes have equal numbers."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(one for one in itertools.chain([path], numbered) if not one.is_file())
 
 
 def _print_lead(lead: Lead, photo: Path) -> None:
