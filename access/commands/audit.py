@@ -169,8 +169,9 @@ def export(
     count = 0
     with _new_file(target) as stream:
         _record_reading(gate, read_credential(credential_file), "audit.export", {**moments, "details": details})
-        for count, recorded in enumerate(gate.ledger.stream(**moments, details=details), start=1):
+        for recorded in gate.ledger.stream(**moments, details=details):
             stream.write(json.dumps(as_mapping(recorded, details), ensure_ascii=True) + "\n")
+            count += 1
     click.echo(f"Exported {count:,} entries to {target}.")
 
 
@@ -339,8 +340,7 @@ def _told(one: Recorded) -> str:
     parts = [str(value) for value in (body.get("act"), request.get("gallery"), request.get("purpose")) if value]
     parts += [finding["text"] for finding in body.get("findings", []) if finding["effect"] != "allows"]
     parts += [str(body[key]) for key in ("reason", "why") if body.get(key)]
-    if body.get("by"):
-        parts.append(f"by {body['by']['operator']}")
+    parts += [f"by {body['by']['operator']}"] if body.get("by") else []
     return "; ".join(parts)
 
 
