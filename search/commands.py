@@ -54,7 +54,9 @@ FEW = 20  # probes up to which nobody needs to be told how far a search is
     help="One line a subject, its nearest encounter; or one line an encounter.",
 )
 @click.option(
-    "--cut-off", metavar="FPIR", help="Mark candidates that more than this share of people not here get, say 0.01."
+    "--cut-off",
+    metavar="FPIR",
+    help="Mark candidates that more than this share of people not here get, say 1% or 0.01.",
 )
 @click.option("--face", type=int, help="Which face of a probe that shows several, as numbered in its picture.")
 @click.option(
