@@ -87,6 +87,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(EXIT_USAGE)
     except click.ClickException as error:
         message = error.format_message()
+        if isinstance(error, click.NoSuchOption) and error.option_name in _before_the_command():
+            message = f"Option '{error.option_name}' stands before the command: afterfact {error.option_name} ..."
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "afterfact"
         click.echo(f"{command}: {printable(message)} (try '{command} --help')", err=True)
         sys.exit(EXIT_USAGE if isinstance(error, click.UsageError) else EXIT_ERROR)
@@ -105,6 +107,11 @@ def main(arguments: list[str] | None = None) -> None:
             f"afterfact: {error.strerror or error}{where}; see whether the disk is full or closed to us", err=True
         )
         sys.exit(EXIT_ERROR)
+
+
+def _before_the_command() -> set[str]:
+    """Returns the front door's own options, which no command knows."""
+    return {name for option in front_door.params for name in option.opts}
 
 
 def _open_closed_streams() -> None:

@@ -4,6 +4,7 @@ floats."""
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from foundation.errors import InputError
 
@@ -14,10 +15,13 @@ def is_fpir(text: object) -> bool:
 
 
 def read_fpir(text: str, what: str) -> str:
-    """Returns the share that is written there. Raises InputError. what: the option, for its message."""
+    """Returns the share that is written there, of 1 or as a percentage. Raises InputError. what: the option, for its
+    message."""
     given = text.strip()
+    if re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,7})?%", given):
+        given = f"{Decimal(given[:-1]).scaleb(-2):f}"
     if not is_fpir(given):
-        raise InputError(f"{what} is {text!r}; give a share above 0 and below 1, say 0.01")
+        raise InputError(f"{what} is {text!r}; give a share above 0 and below 1, say 0.01 or 1%")
     return given.rstrip("0")
 
 

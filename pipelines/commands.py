@@ -37,7 +37,7 @@ _FOLDER_OR_LIST = click.Path(path_type=str)  # or a URL, which Path would mangle
 
 
 @click.command(cls=WithBeamFlags, context_settings=CONTEXT)
-@click.argument("job_file", metavar="[JOB.yaml]", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("job_file", metavar="[JOB.yaml]", required=False, type=click.Path(path_type=Path))
 @click.option("--gallery", help="The gallery to index into; made where it is absent.")
 @click.option(
     "--archive",
@@ -118,6 +118,8 @@ def index(
 
     Exit codes: 0 done, 1 error, 2 usage, 3 refused, 4 done, but more was rejected than --limit-rejected.
     """
+    if job_file is not None and job_file.is_dir():
+        raise InputError(f"job file {job_file} is a folder; for an archive give --gallery NAME --archive {job_file}")
     # On import Beam warns of parts that we do not use, and of unknown flags, which are an error here.
     logging.disable(logging.WARNING)
     from indexer.gallery import Gallery

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -52,7 +54,9 @@ FEW = 20  # probes up to which nobody needs to be told how far a search is
     help="One line a subject, its nearest encounter; or one line an encounter.",
 )
 @click.option(
-    "--cut-off", metavar="FPIR", help="Mark candidates that more than this share of people not here get, say 0.01."
+    "--cut-off",
+    metavar="FPIR",
+    help="Mark candidates that more than this share of people not here get, say 1% or 0.01.",
 )
 @click.option("--face", type=int, help="Which face of a probe that shows several, as numbered in its picture.")
 @click.option(
@@ -179,6 +183,10 @@ def _require_place(report: Path, several: bool) -> None:
         raise InputError(f"--report {report} exists already; name another file, or move it away")
     if not several and not folder.is_dir():
         raise InputError(f"--report {report}: there is no folder {folder}; make it, or name another")
+    while not folder.exists():  # the folder of several sheets is made with the first of them
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"--report {report}: nothing can be written in {folder}; name another, or get leave to write")
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -279,7 +287,7 @@ def _write_report(session: SearchSession, lead: Lead, photo: Path, report: Path,
     try:
         if several or report.is_dir():
             report.mkdir(parents=True, exist_ok=True)
-            path = report / f"lead-{lead.entry}-{_short(photo)}.html"
+            path = _unused(report / f"lead-{lead.entry}-{_short(photo)}.html")
         write_lead_sheet(path, lead, photo, session)
     except OSError as error:
         raise AfterfactError(f"lead sheet {path} cannot be written ({error.strerror}); name another file") from error
@@ -287,6 +295,12 @@ def _write_report(session: SearchSession, lead: Lead, photo: Path, report: Path,
     if session.store_error is not None:
         click.echo(f"afterfact search: it lacks pictures of candidates: {session.store_error}", err=True)
     return readable(str(path))
+
+
+def _unused(path: Path) -> Path:
+    """Returns path, or one numbered after it where a file lies there: entries of two data homes have equal numbers."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(one for one in itertools.chain([path], numbered) if not one.is_file())
 
 
 def _print_lead(lead: Lead, photo: Path) -> None:

@@ -122,6 +122,9 @@ def test_the_version_is_the_packages():
         (["search", "x.jpg", "-k", "many"], "'many' is not a valid integer"),
         (["search", "x.jpg", "--by", "photo"], "'photo' is not one of"),
         (["--nonsense"], "--nonsense"),
+        (["gallery", "list", "--home", "x"], "Option '--home' stands before the command: afterfact --home ..."),
+        (["gallery", "--traceback", "list"], "Option '--traceback' stands before the command"),
+        (["index", "."], "job file . is a folder; for an archive give --gallery NAME --archive ."),
         (["search", "x\x1b[31m.jpg", "--gallery", "c", "--case", "1", "--purpose", "robbery"], "x\\x1b[31m.jpg"),
     ],
 )

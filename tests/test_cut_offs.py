@@ -9,6 +9,7 @@ from conftest import done
 from handmade import files_in, label, ledger_of, write_version
 from indexing import rows_of
 
+from access.fpir import read_fpir
 from access.gate import Request
 from foundation.errors import InputError
 from indexer.calibrating import write_calibration
@@ -105,10 +106,15 @@ def test_a_licences_cut_off_holds_where_it_is_the_stricter_one(calibrated_home, 
     assert session.search(probe, k=2, cut_off="0.001").cut_off == "0.001"
 
 
-@pytest.mark.parametrize("cut_off", ["0", "1", "1%", "nan", "-0.1"])
+@pytest.mark.parametrize("cut_off", ["0", "1", "0%", "100%", "%", "0,1%", "nan", "-0.1"])
 def test_a_cut_off_that_is_no_share_is_refused_before_anything_is_asked(session, probe, cut_off):
     with pytest.raises(InputError, match=r"--cut-off is .*; give a share above 0 and below 1, say 0\.01"):
         session.search(probe, cut_off=cut_off)
+
+
+@pytest.mark.parametrize(("given", "read"), [("1%", "0.01"), ("10%", "0.1"), ("0.05%", "0.0005"), ("99.9%", "0.999")])
+def test_a_cut_off_may_be_a_percentage(given, read):
+    assert read_fpir(given, "--cut-off") == read_fpir(read, "--cut-off") == read
 
 
 def test_a_version_without_calibration_says_so_and_marks_everything_under_a_cut_off(indexed_home, probe):

@@ -133,16 +133,34 @@ def test_which_of_several_faces_was_searched_is_told_everywhere(search, indexed_
 
 
 @pytest.mark.parametrize(
-    ("report", "says"), [("there.html", "exists already"), ("nowhere/lead.html", "there is no folder nowhere")]
+    ("report", "probes", "says"),
+    [
+        ("there.html", 1, "exists already"),
+        ("nowhere/lead.html", 1, "there is no folder nowhere"),
+        ("there.html", 2, "there.html is a file, and there are several probes"),
+        ("there.html/leads", 2, "nothing can be written in there.html"),
+    ],
 )
-def test_where_the_lead_sheet_cannot_go_nothing_is_asked(search, indexed_home, tmp_path, probe, report, says):
+def test_where_the_lead_sheet_cannot_go_nothing_is_asked(search, indexed_home, tmp_path, probe, report, probes, says):
     (tmp_path / "there.html").write_text("another case's")
     before = done(indexed_home.run("audit", "head")).out
-    refused = search(probe, "--report", report)
+    refused = search(*[probe] * probes, "--report", report)
     assert (refused.code, refused.out) == (2, "")
     assert says in refused.err
     assert done(indexed_home.run("audit", "head")).out == before
     assert (tmp_path / "there.html").read_text() == "another case's"
+
+
+def test_a_sheet_of_another_home_is_not_written_over_in_a_folder_either(search, indexed_home, tmp_path, probe):
+    entry = int(done(indexed_home.run("audit", "head")).out.split()[0]) + 1
+    there = tmp_path / f"lead-{entry}-{probe.stem}.html"
+    there.write_text("another home's")
+
+    (told,) = done(search(probe, "-k", 2, "--json", "--report", ".")).json()
+
+    assert there.read_text() == "another home's"
+    assert told["report"] == f"lead-{entry}-{probe.stem}-2.html"
+    assert f"entry {entry}" in (tmp_path / told["report"]).read_text(encoding="utf-8")
 
 
 def test_a_folder_is_one_entry_a_probe_and_the_worst_exit_code(search, indexed_home, tmp_path, probe, spoiled):

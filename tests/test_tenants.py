@@ -59,7 +59,7 @@ def test_a_new_tenant_may_search_for_every_purpose_and_nothing_else(house: House
         ("sheriff", {"largest_k": 1}, "--largest-k is 1; give 2 to 50"),
         *(
             ("sheriff", {"mark_fpir": text}, f"--mark-fpir is '{text}'; give a share above 0 and below 1, say 0.01")
-            for text in ("0", "1", "0.0", "1%", "-0.1", "nan", "1e-3", "")
+            for text in ("0", "1", "0.0", "100%", "-0.1", "nan", "1e-3", "")
         ),
         ("sheriff", {"queries_a_day": -1}, "--queries-a-day is -1; give 0 to 1,000,000"),
         ("sheriff", {"case_pattern": "**"}, "--case-pattern '**' is none"),

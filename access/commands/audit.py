@@ -338,8 +338,7 @@ def _told(one: Recorded) -> str:
     parts = [str(value) for value in (body.get("act"), request.get("gallery"), request.get("purpose")) if value]
     parts += [finding["text"] for finding in body.get("findings", []) if finding["effect"] != "allows"]
     parts += [str(body[key]) for key in ("reason", "why") if body.get(key)]
-    if body.get("by"):
-        parts.append(f"by {body['by']['operator']}")
+    parts += [f"by {body['by']['operator']}"] if body.get("by") else []
     return "; ".join(parts)
 
 

@@ -114,16 +114,16 @@ def test_from_a_bucket_to_a_lead_sheet_with_pictures(home, folder, archive, draw
     again = printed.partition(": ")[2].split()
     assert done(run_afterfact(*again[1:], "--json", credential=home.operator)).json()["accounting"]["planned"] == 1
     probe = drawn.list_path.parent / "probes" / "S0001.jpg"
-    asked = ("--gallery", "county", "--case", "1", "--purpose", "robbery", "--report", tmp_path / "lead.html")
-    found = done(home.run("search", probe, *asked, "--json", credential=home.sheriff)).json()
+    asked = ("--gallery", "county", "--case", "1", "--purpose", "robbery", "--report")
+    found = done(home.run("search", probe, *asked, tmp_path / "lead.html", "--json", credential=home.sheriff)).json()
     [lead] = found if isinstance(found, list) else [found]
     assert lead["candidates"][0]["subject"] == "S0001"
     page = (tmp_path / "lead.html").read_text()
     assert page.count("data:image/jpeg") == 1 + 2 * len(lead["candidates"])  # the probe once more beside each
     assert "photo not available" not in page
     open_store(archive).delete(lead["candidates"][0]["photo"])
-    done(home.run("search", probe, *asked, credential=home.sheriff))
-    assert (tmp_path / "lead.html").read_text().count(": photo not available") == 1
+    done(home.run("search", probe, *asked, tmp_path / "later.html", credential=home.sheriff))
+    assert (tmp_path / "later.html").read_text().count(": photo not available") == 1
 
 
 def test_what_is_wrong_is_told_in_one_line(home, s3):
