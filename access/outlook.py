@@ -8,7 +8,7 @@ from typing import Any
 from access.decision import blocked
 from access.findings import Finding
 from access.ledger.ledger import Ledger
-from access.rules import Moratorium, Rules, Tenant, Terms
+from access.rules import ASKED_WITH_A_CASE, Moratorium, Rules, Tenant, Terms
 from access.times import shown
 
 
@@ -83,7 +83,9 @@ def answers_inside(ledger: Ledger, rules: Rules, moratorium: Moratorium) -> Iter
             continue
         names = {entry.subject, request["beneficiary"] or entry.subject, rules.owners.get(request["gallery"], "")}
         parties = [rules.tenants[name] for name in names if name in rules.tenants]
-        if any(_would_refuse(moratorium, rules, one, request["purpose"]) for one in parties):
+        # A purpose exempts only where one has to be stated, with the case that an approver is asked about.
+        purpose = request["purpose"] if room in ASKED_WITH_A_CASE else None
+        if any(_would_refuse(moratorium, rules, one, purpose) for one in parties):
             yield {
                 "entry": entry.number,
                 "time": entry.time,

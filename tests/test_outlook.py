@@ -321,6 +321,13 @@ def test_whom_the_moratorium_exempts_is_not_listed(house: House) -> None:
     assert [one["purpose"] for one in review(house)] == ["robbery"]
 
 
+def test_a_purpose_said_with_an_index_exempts_from_nothing(house: House) -> None:
+    house.register("Indexer", "sheriff", operations=["index"])
+    assert house.ask("Indexer", operation="index", purpose="missing-person", case=None) == "allowed"
+    backdated(house, operations=["search", "index"], exempt_purposes=["missing-person"])
+    assert [one["operation"] for one in review(house)] == ["index"]
+
+
 def test_refusals_inside_it_are_not_listed(house: House) -> None:
     house.ask(gallery="state")
     backdated(house)
